@@ -1,0 +1,245 @@
+// Package settings reads the sidecar's own settings from its environment.
+//
+// Each variable has a twin with the suffix _FILE that names a file holding
+// the value, for Docker secrets; the content is trimmed. An empty variable
+// counts as not set, because Compose passes on variables that its user never
+// set as empty ones. All faults are reported at once, each with the nearest
+// name; values are never printed.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+)
+
+// Settings is what the environment says.
+type Settings struct {
+	// Repository is where snapshots are kept, in restic's own syntax.
+	Repository string
+	// Password opens the repository.
+	Password string
+	// Project is the Compose project to back up; empty for the sidecar's own.
+	Project string
+	// Schedule is a cron expression.
+	Schedule string
+	// Location is the zone of the schedule, from TZ.
+	Location *time.Location
+	// Host is the name under which snapshots are filed; empty for the
+	// Docker host's.
+	Host string
+	// DockerHost is the Engine's address; empty for the default socket.
+	DockerHost string
+
+	LogLevel  string
+	LogFormat string // console, json, or empty: console on a terminal
+
+	// StateDir holds the journal, the run lock, the cache and the spool.
+	StateDir string
+	// RunDir holds the socket at which helpers call.
+	RunDir string
+
+	// Stall ends a dump, a stream or a request that moves no byte for so long.
+	Stall time.Duration
+	// Deadline ends a dump that takes longer.
+	Deadline time.Duration
+	// LockWait is how long a scheduled run waits for another's lock.
+	LockWait time.Duration
+	// ReadyTimeout is how long a restore waits for a database to answer.
+	ReadyTimeout time.Duration
+	// SpoolSize bounds the spool of one volume, in bytes.
+	SpoolSize int64
+
+	// TrustImageLabels makes labels count that come from an image.
+	TrustImageLabels bool
+	// S3Style is auto, path or virtual.
+	S3Style string
+
+	vars map[string]string
+}
+
+// Env returns a variable as the environment gave it, its _FILE twin read. It
+// serves the credential chain of the storage.
+func (s *Settings) Env(name string) string { return s.vars[name] }
+
+// Secrets returns the values that must never leave the program.
+func (s *Settings) Secrets() []string {
+	var out []string
+	for name, v := range s.vars {
+		if v != "" && isSecret(name) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func isSecret(name string) bool {
+	switch name {
+	case "RIPPLEBAK_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN":
+		return true
+	}
+	return false
+}
+
+// setting is one variable: how its value is taken over.
+type setting struct {
+	name string
+	take func(s *Settings, value string) error
+}
+
+// table is every variable of ours that acts. Its order is that of the errors.
+func table() []setting {
+	return []setting{
+		{"RIPPLEBAK_REPOSITORY", text(func(s *Settings) *string { return &s.Repository })},
+		{"RIPPLEBAK_PASSWORD", text(func(s *Settings) *string { return &s.Password })},
+		{"RIPPLEBAK_PROJECT", takeProject},
+		{"RIPPLEBAK_SCHEDULE", text(func(s *Settings) *string { return &s.Schedule })},
+		{"RIPPLEBAK_KEEP", notBuilt("retention is not part of this version, every snapshot is kept")},
+		{"RIPPLEBAK_HOST", text(func(s *Settings) *string { return &s.Host })},
+		{"RIPPLEBAK_LOG_LEVEL", oneOf(func(s *Settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
+		{"RIPPLEBAK_LOG_FORMAT", oneOf(func(s *Settings) *string { return &s.LogFormat }, "console", "json")},
+		{"RIPPLEBAK_STATE_DIR", text(func(s *Settings) *string { return &s.StateDir })},
+		{"RIPPLEBAK_RUN_DIR", text(func(s *Settings) *string { return &s.RunDir })},
+		{"RIPPLEBAK_STALL_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.Stall }, time.Second)},
+		{"RIPPLEBAK_DEADLINE", duration(func(s *Settings) *time.Duration { return &s.Deadline }, time.Second)},
+		{"RIPPLEBAK_LOCK_WAIT", duration(func(s *Settings) *time.Duration { return &s.LockWait }, 0)},
+		{"RIPPLEBAK_READY_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.ReadyTimeout }, time.Second)},
+		{"RIPPLEBAK_SPOOL_SIZE", takeSpoolSize},
+		{"RIPPLEBAK_TRUST_IMAGE_LABELS", takeBool(func(s *Settings) *bool { return &s.TrustImageLabels })},
+		{"RIPPLEBAK_S3_STYLE", oneOf(func(s *Settings) *string { return &s.S3Style }, "auto", "path", "virtual")},
+	}
+}
+
+// composeOnly are variables that docker-compose.backup.yml reads; an env_file
+// may carry them into the container, where they mean nothing.
+func composeOnly() []string { return []string{"RIPPLEBAK_IMAGE", "RIPPLEBAK_DIR"} }
+
+func defaults() *Settings {
+	return &Settings{
+		Schedule:     "0 2 * * *",
+		Location:     time.UTC,
+		LogLevel:     "info",
+		StateDir:     "/var/lib/ripplebak",
+		RunDir:       "/run/ripplebak",
+		Stall:        10 * time.Minute,
+		Deadline:     24 * time.Hour,
+		LockWait:     45 * time.Minute,
+		ReadyTimeout: 5 * time.Minute,
+		SpoolSize:    16 << 30,
+		S3Style:      "auto",
+		vars:         map[string]string{},
+	}
+}
+
+// Load reads settings from an environment as os.Environ gives it. Files are
+// read by readFile. The error joins every fault that was found.
+func Load(environ []string, readFile func(string) ([]byte, error)) (*Settings, error) {
+	s := defaults()
+	vars, errs := resolve(environ, readFile)
+	s.vars = vars
+	known := map[string]bool{}
+	for _, name := range composeOnly() {
+		known[name] = true
+	}
+	for _, t := range table() {
+		known[t.name] = true
+		value := vars[t.name]
+		if value == "" {
+			continue
+		}
+		if err := t.take(s, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", t.name, err))
+		}
+	}
+	errs = append(errs, unknown(vars, known)...)
+	if err := takeZone(s, vars["TZ"]); err != nil {
+		errs = append(errs, err)
+	}
+	return s, errors.Join(errs...)
+}
+
+func text(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		*field(s) = v
+		return nil
+	}
+}
+
+func oneOf(field func(*Settings) *string, values ...string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		for _, known := range values {
+			if v == known {
+				*field(s) = v
+				return nil
+			}
+		}
+		return fmt.Errorf("must be one of %s", strings.Join(values, ", "))
+	}
+}
+
+func duration(field func(*Settings) *time.Duration, least time.Duration) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			return errors.New("must be a duration such as 90s, 10m or 6h")
+		}
+		if d < least {
+			return fmt.Errorf("must be at least %s", least)
+		}
+		*field(s) = d
+		return nil
+	}
+}
+
+func takeBool(field func(*Settings) *bool) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		switch v {
+		case "true":
+			*field(s) = true
+		case "false":
+			*field(s) = false
+		default:
+			return errors.New("must be true or false")
+		}
+		return nil
+	}
+}
+
+func notBuilt(why string) func(*Settings, string) error {
+	return func(*Settings, string) error {
+		return fmt.Errorf("not available: %s; remove the variable", why)
+	}
+}
+
+func takeProject(s *Settings, v string) error {
+	if v == "*" || strings.Contains(v, ",") {
+		return errors.New("names one project; several projects in one sidecar are not part of this version")
+	}
+	s.Project = v
+	return nil
+}
+
+func takeSpoolSize(s *Settings, v string) error {
+	n, err := units.RAMInBytes(v)
+	if err != nil || n < 1<<20 {
+		return errors.New("must be a size of at least 1M, such as 512M or 16G")
+	}
+	s.SpoolSize = n
+	return nil
+}
+
+func takeZone(s *Settings, name string) error {
+	if name == "" {
+		return nil
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		return fmt.Errorf("TZ: no time zone has this name: write one such as Europe/Berlin or UTC")
+	}
+	s.Location = l
+	return nil
+}
