@@ -1,0 +1,179 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func open(t *testing.T) *Dir {
+	t.Helper()
+	d, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestJournalSurvivesAndNamesWhatToUndo(t *testing.T) {
+	d := open(t)
+	older := &Journal{Run: "a", Started: time.Unix(1, 0), Quiesced: []Quiesced{{Service: "app", Number: 1, How: "stop"}}}
+	newer := &Journal{Run: "b", Started: time.Unix(2, 0)}
+	for _, j := range []*Journal{newer, older} {
+		if err := d.WriteJournal(j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := d.Journals()
+	if err != nil || len(got) != 2 || got[0].Run != "a" || got[0].Quiesced[0].Service != "app" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if got[0].Empty() || !got[1].Empty() {
+		t.Error("Empty is wrong")
+	}
+	for range 2 { // removing is idempotent
+		if err := d.RemoveJournal("a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := d.Journals(); len(got) != 1 {
+		t.Errorf("%d journals are left, want 1", len(got))
+	}
+}
+
+func TestDamagedJournalDoesNotHideTheOthers(t *testing.T) {
+	d := open(t)
+	if err := d.WriteJournal(&Journal{Run: "good"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.Path(), "journal", "bad.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Journals()
+	if err == nil || len(got) != 1 || got[0].Run != "good" {
+		t.Errorf("got %d journals and error %v", len(got), err)
+	}
+}
+
+func TestWriteJournalRefusesPaths(t *testing.T) {
+	d := open(t)
+	for _, run := range []string{"", "../x", "a/b", "a.b"} {
+		if err := d.WriteJournal(&Journal{Run: run}); err == nil {
+			t.Errorf("run %q was accepted", run)
+		}
+	}
+}
+
+func TestF42_SecondRunIsToldWhoHoldsTheLock(t *testing.T) {
+	d := open(t)
+	since := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
+	l, err := d.Lock(context.Background(), Owner{Run: "r", Command: "serve", Container: "0123456789abcdef", Since: since}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Lock(context.Background(), Owner{Run: "s", Command: "backup"}, 0)
+	var busy *BusyError
+	if !errors.As(err, &busy) || !errors.Is(err, ErrBusy) {
+		t.Fatalf("got %v, want a BusyError", err)
+	}
+	for _, want := range []string{"serve", "0123456789ab", "2026-11-22T02:00:00Z"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := d.Lock(context.Background(), Owner{Run: "s", Command: "backup"}, 0)
+	if err != nil {
+		t.Fatalf("after the release: %v", err)
+	}
+	if err := again.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRunLockEndsWithItsProcess kills the process that holds the lock.
+func TestRunLockEndsWithItsProcess(t *testing.T) {
+	dir := os.Getenv("STATE_TEST_DIR")
+	if dir != "" {
+		d, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Lock(context.Background(), Owner{Run: "child"}, 0); err != nil {
+			t.Fatal(err)
+		}
+		os.Stdout.WriteString("locked\n")
+		select {}
+	}
+	d := open(t)
+	child := exec.Command(os.Args[0], "-test.run=^TestRunLockEndsWithItsProcess$")
+	child.Env = append(os.Environ(), "STATE_TEST_DIR="+d.Path())
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 16)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Lock(context.Background(), Owner{}, 0); !errors.Is(err, ErrBusy) {
+		t.Errorf("while the child lives: %v, want ErrBusy", err)
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Wait(); err == nil {
+		t.Error("the child ended well although it was killed")
+	}
+	l, err := d.Lock(context.Background(), Owner{}, 5*time.Second)
+	if err != nil {
+		t.Fatalf("after the kill: %v", err)
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHealthFollowsTheLastGoodBackup(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	day := 24 * time.Hour
+	tests := []struct {
+		name    string
+		h       History
+		healthy bool
+	}{
+		{"fresh", History{Interval: day, LastGood: now.Add(-day)}, true},
+		{"older than twice the interval", History{Interval: day, LastGood: now.Add(-49 * time.Hour)}, false},
+		{"new installation", History{Interval: day, ServingSince: now.Add(-time.Hour)}, true},
+		{"never succeeded", History{Interval: day, ServingSince: now.Add(-72 * time.Hour), LastError: "locked"}, false},
+		{"no schedule", History{LastGood: now}, false},
+	}
+	for _, tt := range tests {
+		if err := tt.h.Healthy(now); (err == nil) != tt.healthy {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+func TestHistoryIsRewrittenWhenDamaged(t *testing.T) {
+	d := open(t)
+	if err := os.WriteFile(filepath.Join(d.Path(), historyFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.UpdateHistory(func(h *History) { h.Repository = "id" }); err != nil {
+		t.Fatal(err)
+	}
+	h, err := d.History()
+	if err != nil || h.Repository != "id" {
+		t.Errorf("got %+v, %v", h, err)
+	}
+}
