@@ -1,0 +1,102 @@
+package labels
+
+import (
+	"path"
+	"strings"
+)
+
+func (p *parser) dump(value string) {
+	v, ok := p.choose(value, engines(), engineMeant(value))
+	if ok && p.available(v) {
+		p.engine().Engine = v
+	}
+}
+
+func (p *parser) engine() *Dump {
+	if p.spec.Dump == nil {
+		p.spec.Dump = &Dump{}
+	}
+	return p.spec.Dump
+}
+
+func (p *parser) databases(value string) {
+	d := p.engine()
+	if value == "all" {
+		return
+	}
+	var chosen []string
+	for _, name := range p.items(value) {
+		switch {
+		case strings.EqualFold(name, "all"):
+			p.problem(name, "stands alone and in lower case, or is no database that can be listed", "all")
+		case p.name(name, "database"):
+			chosen = append(chosen, name)
+		}
+	}
+	d.Databases = chosen
+}
+
+func (p *parser) user(value string) {
+	d := p.engine()
+	if strings.Contains(value, ":") {
+		p.problem("", "looks like a user with a password; the password is taken from the container's own environment", "")
+		return
+	}
+	if p.name(value, "user") {
+		d.User = value
+	}
+}
+
+// maxName is the length of a database's or user's name in bytes.
+const maxName = 255
+
+// name reports a database or user name that could be taken for something else
+// by one of the programs that will see it: an option, a connection string, a
+// path, a piece of shell.
+func (p *parser) name(name, what string) bool {
+	switch {
+	case len(name) > maxName:
+		p.problem(name, "is longer than "+itoa(maxName)+" bytes", "")
+	case strings.HasPrefix(name, "-"):
+		p.problem(name, "begins with a dash, so it would be taken for an option", strings.TrimLeft(name, "-"))
+	case strings.Contains(name, "=") || strings.Contains(name, "://"):
+		p.problem("", "is a connection string; only the name of a "+what+" can be given", "")
+	case strings.ContainsAny(name, "/\\") && hasDots(name):
+		p.problem(name, "is a path; only the name of a "+what+" can be given", path.Base(name))
+	case strings.ContainsAny(name, "\\;|&$<>`\"'(){}[]*?!"):
+		p.problem(name, "has a character that a shell or a pattern would act on, so it cannot be the name of a "+what+" here", "")
+	default:
+		return true
+	}
+	return false
+}
+
+func hasDots(name string) bool {
+	for _, e := range strings.FieldsFunc(name, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if e == ".." || e == "." {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *parser) paths(value string) {
+	d := p.engine()
+	for _, item := range p.items(value) {
+		if p.absolute(item) && p.available(item) {
+			d.Paths = append(d.Paths, path.Clean(item))
+		}
+	}
+}
+
+func (p *parser) dumpCommand(value string) {
+	if d := p.engine(); p.available(value) {
+		d.Command = value
+	}
+}
+
+func (p *parser) restoreCommand(value string) {
+	if d := p.engine(); p.available(value) {
+		d.RestoreCommand = value
+	}
+}
