@@ -1,0 +1,37 @@
+# Sourced by the other scripts: where things are cached, which versions and
+# image names they use, and how they speak. It changes nothing.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Outlives a checkout, so that a second clean checkout builds no tool again.
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/ripplebak
+
+# Images that stand in for ones that cannot be pulled everywhere. They exist
+# on this machine only, and no name pretends to be an official image.
+STANDIN_DEBIAN=ripplebak-standin/debian:bookworm
+STANDIN_FILES=ripplebak-standin/files:bookworm
+STANDIN_POSTGRES=ripplebak-standin/postgres:15
+OFFICIAL_POSTGRES=postgres:17
+
+# Everything that is said goes to stderr: stdout is for a script's answer.
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$(basename "$0"): $*"; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo -- "$@"
+	else
+		die "needs root for: $*"
+	fi
+}
+
+# one_at_a_time NAME: waits for another run of the same step and then holds
+# its lock until this script ends.
+one_at_a_time() {
+	mkdir -p "$CACHE/locks"
+	exec 9>"$CACHE/locks/$1"
+	flock 9
+}
