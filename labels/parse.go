@@ -192,7 +192,7 @@ func (p *parser) problem(value, reason, nearest string) {
 func (p *parser) notice(label string) {
 	p.spec.Notices = append(p.spec.Notices, Notice{
 		Service: p.service, Label: shown(label, maxShown),
-		Reason: "is ignored, because the image declares it with the same value; labels count when the compose file sets them",
+		Reason: "is ignored: the image declares it with the same value, so it may not be from the compose file (RIPPLEBAK_TRUST_IMAGE_LABELS=true on the sidecar makes it count)",
 	})
 }
 
