@@ -153,11 +153,14 @@ func (i Item) Key() string {
 	return Key(i.Kind, i.Service, i.Name)
 }
 
-// Key names an item uniquely within a project.
+// Key names an item uniquely within a project. A dump without a name is what
+// belongs to no database of its service: its globals.
 func Key(kind Kind, service, name string) string {
-	switch kind {
-	case Volume, Config:
+	switch {
+	case kind == Volume || kind == Config:
 		return string(kind) + " " + name
+	case kind == Dump && name == "":
+		return string(kind) + " " + service + " (globals)"
 	default:
 		return string(kind) + " " + service + "/" + name
 	}

@@ -1,0 +1,163 @@
+// Package plan decides what a run will do, and says so as data.
+//
+// Everything that is to be known is read before and handed in as an Input;
+// Make turns it into a Plan: the items, and the operations in the order in
+// which they are carried out, each with its cause. The same object is printed
+// by "ripplebak plan" and carried out by a run; whoever carries it out decides
+// nothing. The package is pure: it asks nobody and changes nothing, so the
+// decisions are tested without Docker.
+//
+// What holds for every plan that Make returns:
+//
+//   - A service that an operation quiesces is resumed by a later operation,
+//     in dependency order, and is quiesced once at most.
+//   - A volume belongs to one item, however many services mount it.
+//   - A plan with Problems must not be carried out.
+package plan
+
+import (
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/labels"
+	"github.com/ripplebak/ripplebak/manifest"
+)
+
+// Plan is what a backup run will do.
+type Plan struct {
+	Project    string      `json:"project"`
+	Items      []Item      `json:"items"`
+	Operations []Operation `json:"operations"`
+	// Unlabelled are services that hold data and that nobody asked to save.
+	Unlabelled []Unlabelled `json:"unlabelled"`
+	// Warnings are said by plan and by each run. They stop nothing.
+	Warnings []string `json:"warnings"`
+	// Problems must be put right before anything runs.
+	Problems []string `json:"problems"`
+
+	// Specs and Probes are kept for who carries the plan out.
+	Specs map[string]labels.Spec `json:"-"`
+}
+
+// Item is one thing to save.
+type Item struct {
+	Key     string        `json:"key"`
+	Kind    manifest.Kind `json:"kind"`
+	Service string        `json:"service,omitempty"`
+	Name    string        `json:"name"`
+	Cause   string        `json:"cause"`
+	// Skip says why the item is known and left out of this run.
+	Skip string `json:"skip,omitempty"`
+	// Broken says why the item cannot be saved, which was seen before the run
+	// began; the run records it as failed and goes on with the others.
+	Broken string `json:"broken,omitempty"`
+
+	Dump   *DumpItem   `json:"dump,omitempty"`
+	Volume *VolumeItem `json:"volume,omitempty"`
+}
+
+// DumpItem is how a dump is made.
+type DumpItem struct {
+	Engine    string       `json:"engine"`
+	Container string       `json:"container"`
+	Facts     dump.Facts   `json:"-"`
+	Files     []dump.File  `json:"-"`
+	Commands  []string     `json:"commands"`
+	Request   dump.Request `json:"-"`
+	// DataVolumes are the keys of the volumes with the engine's own files.
+	DataVolumes []string `json:"data_volumes,omitempty"`
+}
+
+// VolumeItem is how a volume is saved.
+type VolumeItem struct {
+	Volume   compose.Volume `json:"-"`
+	Docker   string         `json:"docker_name"`
+	Exclude  []string       `json:"exclude,omitempty"`
+	During   labels.During  `json:"during"`
+	OnError  labels.OnError `json:"on_error"`
+	Owners   []string       `json:"owners,omitempty"` // labelled services that asked for it
+	UsedBy   []string       `json:"used_by,omitempty"`
+	DeviceID uint64         `json:"-"`
+	// Inconsistent says why the item will be no single point in time.
+	Inconsistent string `json:"inconsistent,omitempty"`
+}
+
+// Verb is what an operation does.
+type Verb string
+
+// The operations. Each names its items, or its service.
+const (
+	RunPre  Verb = "pre"     // run the service's command before
+	RunPost Verb = "post"    // run the service's command after
+	DoDump  Verb = "dump"    // exec the dump and store it
+	Helper  Verb = "helper"  // start one helper for the volumes of the items
+	Walk    Verb = "walk"    // walk the volumes while services go on
+	Quiesce Verb = "quiesce" // stop or pause a service
+	Rewalk  Verb = "rewalk"  // walk again, with the first walk as parent
+	Resume  Verb = "resume"  // start or unpause the service
+	Commit  Verb = "commit"  // write the snapshot
+)
+
+// Operation is one step of a run.
+type Operation struct {
+	Do      Verb          `json:"do"`
+	Items   []string      `json:"items,omitempty"` // keys
+	Service string        `json:"service,omitempty"`
+	How     labels.During `json:"how,omitempty"` // stop or pause
+	Window  string        `json:"window,omitempty"`
+	Command string        `json:"command,omitempty"`
+	Cause   string        `json:"cause,omitempty"`
+}
+
+// Unlabelled is a service that holds data and is not labelled.
+type Unlabelled struct {
+	Service string   `json:"service"`
+	Holds   []string `json:"holds"`
+	Advice  string   `json:"advice"`
+}
+
+// Item returns the item with the key.
+func (p *Plan) Item(key string) (Item, bool) {
+	for _, i := range p.Items {
+		if i.Key == key {
+			return i, true
+		}
+	}
+	return Item{}, false
+}
+
+// Probe is what a database's own container answered when it was asked.
+type Probe struct {
+	Container string
+	Facts     dump.Facts
+	// Missing is set when the engine's client is not in the container: a
+	// fault of the configuration, and a problem of the plan.
+	Missing string
+	// Err is set when the database could not be asked, for example because
+	// it is down: the item is broken, the others are saved.
+	Err error
+	// DataDirs are the engine's own directories, by environment and image,
+	// for a server that could not be asked.
+	DataDirs []string
+}
+
+// Input is everything that Make decides upon.
+type Input struct {
+	Project     compose.Project
+	Specs       map[string]labels.Spec // by service
+	VolumeSpecs map[string]labels.VolumeSpec
+	Problems    []string // of labels and settings
+	Notices     []string
+	Probes      map[string]Probe // by service with a dump
+	// ForeignWriters are running containers outside the project that mount a
+	// volume for writing, by Docker's name of the volume.
+	ForeignWriters map[string][]string
+	// Select leaves out every item of other services; nil selects all.
+	Select []string
+	// HasState says that the state volume is there. HasSocket says that the
+	// directory of the helpers' socket is one that helpers can mount.
+	HasState, HasSocket bool
+	// LocalRepository is the path of a repository on this machine, or empty.
+	LocalRepository string
+	// Engine returns the engine by its label's name.
+	Engine func(name string) (dump.Engine, bool)
+}
