@@ -1,0 +1,54 @@
+# make          the static binary, bin/ripplebak
+# make demo     the main job, on a real Compose project (KEEP=1 leaves it running)
+# make test     everything that is tested, Docker included
+#
+# Targets install or build what they need. Tools stay in the user's cache
+# folder, images in Docker.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+RUN ?= .
+export VERSION
+
+.NOTPARALLEL:
+.PHONY: build image setup check race integration test demo demo-down fuzz clean distclean
+
+build:
+	scripts/build.sh bin/ripplebak
+
+# ripplebak:latest, from bin/ripplebak: pulls nothing.
+image: build
+	scripts/image.sh
+
+setup:
+	scripts/setup.sh
+
+# Less than two minutes, and no Docker.
+check:
+	scripts/check.sh
+
+race:
+	scripts/unit.sh -race
+
+# RUN=REGEXP takes some of the tests.
+integration: image
+	scripts/integration.sh -run '$(RUN)'
+
+# In this order, so that what fails soon fails first.
+test: setup check race integration
+
+demo: image
+	KEEP='$(KEEP)' scripts/demo.sh
+
+demo-down:
+	scripts/demo.sh down
+
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+clean:
+	rm -rf bin/ripplebak .cache
+
+# Also what the user's cache folder and Docker hold for tests.
+distclean: clean
+	scripts/distclean.sh

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# integration.sh [GO TEST FLAGS]: the tests against a real Engine, real
+# databases and a real S3 server, e.g. `integration.sh -run TestRestore -v`.
+# bin/ripplebak and ripplebak:latest must be built (`make image`).
+#
+# The tests learn from these variables what they may use. None of them begins
+# with RIPPLEBAK_, because the program refuses such a variable that it does not
+# know.
+set -euo pipefail
+# shellcheck source=env.sh
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+
+scripts/setup.sh
+
+export INTEGRATION_BINARY=$ROOT/bin/ripplebak
+export INTEGRATION_IMAGE=${RIPPLEBAK_IMAGE:-ripplebak:latest}
+INTEGRATION_DEBIAN_IMAGE=$(scripts/ensure-image.sh debian)
+INTEGRATION_FILES_IMAGE=$(scripts/ensure-image.sh files)
+INTEGRATION_POSTGRES_IMAGE=$(scripts/ensure-image.sh postgres)
+INTEGRATION_VERSITYGW=$(scripts/ensure-tool.sh versitygw)
+export INTEGRATION_DEBIAN_IMAGE INTEGRATION_FILES_IMAGE INTEGRATION_POSTGRES_IMAGE INTEGRATION_VERSITYGW
+
+[ -x "$INTEGRATION_BINARY" ] || die "bin/ripplebak is missing: run make image"
+[ -d integration ] || die "there are no integration tests"
+exec go test -count=1 -timeout 18m "$@" ./integration/...

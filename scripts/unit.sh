@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# unit.sh [GO TEST FLAGS]: the tests beside the code, without those that need
+# a Docker Engine.
+set -euo pipefail
+# shellcheck source=env.sh
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+
+packages=$(go list ./... | grep -v -e '/integration\(/\|$\)' -e '/bench\(/\|$\)')
+# shellcheck disable=SC2086
+exec go test "$@" $packages
