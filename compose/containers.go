@@ -62,6 +62,10 @@ func (b *builder) sort(c Container) {
 		}
 		return
 	}
+	if strays(c) {
+		b.note("container %s: has its project's name from its image, Compose did not make it; left out", short(c))
+		return
+	}
 	service := c.Labels[LabelService]
 	if isOwn(c) {
 		for _, m := range c.Mounts {
@@ -179,6 +183,18 @@ func union(cs []Container) []Mount {
 	}
 	slices.SortFunc(out, func(a, b Mount) int { return cmp.Compare(a.Target, b.Target) })
 	return out
+}
+
+// strays says whether the container is in the project only by labels of its
+// image. Compose puts the project's name on images that it builds, and whoever
+// runs such an image by hand has a container with that label. Containers that
+// Compose makes have the hash of their configuration besides.
+func strays(c Container) bool {
+	if _, ok := c.ImageLabels[LabelProject]; !ok {
+		return false
+	}
+	hash := c.Labels[LabelConfigHash]
+	return hash == "" || hash == c.ImageLabels[LabelConfigHash]
 }
 
 // isOneOff says whether compose run made the container.

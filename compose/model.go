@@ -7,6 +7,7 @@ const (
 	LabelNumber     = "com.docker.compose.container-number"
 	LabelOneOff     = "com.docker.compose.oneoff"
 	LabelDependsOn  = "com.docker.compose.depends_on"
+	LabelConfigHash = "com.docker.compose.config-hash"
 	LabelVolume     = "com.docker.compose.volume"
 	LabelWorkingDir = "com.docker.compose.project.working_dir"
 	LabelConfigs    = "com.docker.compose.project.config_files"
