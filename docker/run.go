@@ -1,0 +1,30 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// RunLimit is how much stdout Run takes.
+const RunLimit = 16 << 20
+
+// Run runs a small command and returns its stdout, bounded by RunLimit, and
+// the end of its stderr. It is for probes and queries; what may be large is
+// read from Exec.
+func (e *Engine) Run(ctx context.Context, req ExecRequest) (stdout []byte, stderr string, err error) {
+	x, err := e.Exec(ctx, req)
+	if err != nil {
+		return nil, "", err
+	}
+	stdout, err = io.ReadAll(io.LimitReader(x, RunLimit+1))
+	if err == nil && len(stdout) > RunLimit {
+		err = fmt.Errorf("run %s: %w: more than %d bytes", req.Argv[0], ErrTooMuchOutput, RunLimit)
+	}
+	err = errors.Join(err, x.Close())
+	if err != nil {
+		return nil, x.Stderr(), err
+	}
+	return stdout, x.Stderr(), nil
+}
