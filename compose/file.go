@@ -40,6 +40,9 @@ func FromFile(ctx context.Context, files []string, opts FileOptions) (Project, e
 	if len(files) == 0 {
 		return Project{}, ErrNoFiles
 	}
+	if err := ctx.Err(); err != nil {
+		return Project{}, err
+	}
 	for _, f := range files {
 		if f == "-" {
 			return Project{}, errors.New("a compose file cannot be read from standard input; give its path")

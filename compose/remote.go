@@ -38,7 +38,10 @@ func isRemote(ref string) bool {
 func refuseRemote(ref string) error {
 	shown := ref
 	if u, err := url.Parse(ref); err == nil && u.Scheme != "" && u.Host != "" {
-		u.User, u.RawQuery, u.Fragment = nil, "", ""
+		if u.User != nil {
+			u.User = url.User(u.User.Username())
+		}
+		u.RawQuery, u.Fragment = "", ""
 		shown = u.String()
 	} else if _, after, ok := strings.Cut(ref, "@"); ok && strings.Contains(ref, "://") {
 		shown = "...@" + after
