@@ -1,0 +1,135 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/ripplebak/ripplebak/storage"
+)
+
+func (b *backend) Load(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
+	rc, n, err := b.load(ctx, h, offset, length)
+	if err != nil && !errors.Is(err, storage.ErrTruncated) {
+		err = fmt.Errorf("load %s: %w", h, err)
+	}
+	return rc, n, err
+}
+
+func (b *backend) load(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
+	var opts minio.GetObjectOptions
+	ranged := offset > 0 || length > 0
+	if ranged {
+		value := fmt.Sprintf("bytes=%d-", offset)
+		if length > 0 {
+			value += strconv.FormatInt(offset+length-1, 10)
+		}
+		opts.Set("Range", value)
+	}
+	var body io.ReadCloser
+	var header http.Header
+	err := b.send(func() (err error) {
+		body, _, header, err = b.client.GetObject(ctx, b.addr.Bucket, b.key(h.Path()), opts)
+		return err
+	})
+	if r, ok := responseOf(err); ok && (r.Code == "InvalidRange" || r.StatusCode == http.StatusRequestedRangeNotSatisfiable) {
+		return b.beyond(ctx, h, offset, length)
+	}
+	if err != nil {
+		return nil, 0, b.named(ctx, err)
+	}
+	size, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
+	if err != nil || size < 0 {
+		return nil, 0, closeAfter(body, fmt.Errorf("%w: the server does not say how long its answer is", storage.ErrRefused))
+	}
+	rc := &download{ctx: ctx, b: b, body: body}
+	if !ranged {
+		return rc, size, nil
+	}
+	if header.Get("Content-Range") == "" {
+		return skip(rc, h, offset, length, size)
+	}
+	if !strings.HasPrefix(header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
+		return nil, 0, closeAfter(body, fmt.Errorf("%w: the server sent another range than the one asked for", storage.ErrRefused))
+	}
+	return rc, size, nil
+}
+
+// beyond answers for a range that the server finds no byte of.
+func (b *backend) beyond(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
+	info, err := b.Stat(ctx, h)
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.Size == offset && length <= 0 {
+		return io.NopCloser(strings.NewReader("")), 0, nil
+	}
+	return nil, 0, storage.Truncated(h, offset, length, info.Size-offset)
+}
+
+// skip reads past the beginning for servers that ignore ranges.
+func skip(rc io.ReadCloser, h storage.Handle, offset, length, size int64) (io.ReadCloser, int64, error) {
+	if offset > size {
+		return nil, 0, closeAfter(rc, storage.Truncated(h, offset, length, size-offset))
+	}
+	if _, err := io.CopyN(io.Discard, rc, offset); err != nil {
+		return nil, 0, closeAfter(rc, err)
+	}
+	n := size - offset
+	if length > 0 {
+		n = min(n, length)
+	}
+	return rc, n, nil
+}
+
+// download names the errors of a response's body.
+type download struct {
+	ctx  context.Context
+	b    *backend
+	body io.ReadCloser
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.body.Read(p)
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return n, err // the seal knows how much is missing
+	}
+	return n, d.b.named(d.ctx, err)
+}
+
+func (d *download) Close() error { return d.body.Close() }
+
+func (b *backend) Stat(ctx context.Context, h storage.Handle) (storage.Info, error) {
+	var info minio.ObjectInfo
+	err := b.call(ctx, func() (err error) {
+		info, err = b.client.StatObject(ctx, b.addr.Bucket, b.key(h.Path()), minio.StatObjectOptions{})
+		return err
+	})
+	if err != nil {
+		return storage.Info{}, fmt.Errorf("stat %s: %w", h, err)
+	}
+	return storage.Info{Name: h.Name, Size: info.Size}, nil
+}
+
+func (b *backend) Remove(ctx context.Context, h storage.Handle) error {
+	err := b.call(ctx, func() error {
+		return b.client.RemoveObject(ctx, b.addr.Bucket, b.key(h.Path()), minio.RemoveObjectOptions{})
+	})
+	if err != nil && (!errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrNoBucket)) {
+		return fmt.Errorf("remove %s: %w", h, err)
+	}
+	return nil
+}
+
+func closeAfter(c io.Closer, err error) error {
+	if cerr := c.Close(); cerr != nil {
+		return fmt.Errorf("%w; close: %w", err, cerr)
+	}
+	return err
+}
