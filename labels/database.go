@@ -82,10 +82,14 @@ func hasDots(name string) bool {
 
 func (p *parser) paths(value string) {
 	d := p.engine()
+	var chosen []string
 	for _, item := range p.items(value) {
-		if p.absolute(item) && p.available(item) {
-			d.Paths = append(d.Paths, path.Clean(item))
+		if p.absolute(item) {
+			chosen = append(chosen, path.Clean(item))
 		}
+	}
+	if chosen != nil && p.available("") {
+		d.Paths = chosen
 	}
 }
 

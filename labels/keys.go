@@ -113,7 +113,7 @@ func refusal(name string) string {
 		return "would be a setting of the whole sidecar, which no label can change; it belongs in the sidecar's environment"
 	case "privileged", "cap", "capabilities", "capability", "security", "docker", "socket", "network", "net",
 		"pid", "ipc", "userns", "device", "devices", "mount", "mounts", "image", "entrypoint", "container",
-		"containers", "service", "services", "path", "paths", "root", "sysctls", "runtime", "env", "environment":
+		"containers", "service", "services", "root", "sysctls", "runtime":
 		return "would reach beyond the service's own container, which no label can do"
 	case "helper", "run", "owner", "sidecar", "journal":
 		return "is what ripplebak marks its own containers with; a service cannot carry it"
@@ -130,10 +130,44 @@ func find(keys []key, name string) (key, bool) {
 	return key{}, false
 }
 
+// names returns the keys' names without the prefix.
 func names(keys []key) []string {
 	out := make([]string, len(keys))
 	for i, k := range keys {
-		out[i] = Prefix + k.name
+		out[i] = k.name
 	}
 	return out
+}
+
+// keyMeant finds the key that somebody means who uses another word for it.
+func keyMeant(name string) string {
+	switch strings.ToLower(name) {
+	case "", "backup", "enabled":
+		return "enable"
+	case "database", "databases", "db":
+		return "dump.databases"
+	case "user", "username":
+		return "dump.user"
+	case "path", "paths":
+		return "dump.path"
+	case "command", "cmd":
+		return "dump.command"
+	case "restore":
+		return "restore.command"
+	case "include":
+		return "volumes"
+	case "ignore", "excludes", "skip":
+		return "exclude"
+	case "stop", "pause", "live", "mode", "quiesce":
+		return "during"
+	case "cron", "interval", "every":
+		return "schedule"
+	case "retention", "retain":
+		return "keep"
+	case "before", "pre-hook", "hook":
+		return "pre"
+	case "after", "post-hook":
+		return "post"
+	}
+	return ""
 }

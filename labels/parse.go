@@ -19,13 +19,14 @@ type parser struct {
 
 	current key // the label that is being parsed
 	label   string
+	seen    map[string]bool // the labels that are set and not refused outright
 }
 
 // Parse reads a service's labels. With any problem the Spec is of no use but
 // for its notices. Problems come in the order of the labels' names, so that
 // equal labels give equal output.
 func Parse(src Source) (Spec, []Problem) {
-	p := &parser{service: src.Service, mounts: src.Mounts, keys: serviceKeys()}
+	p := &parser{service: src.Service, mounts: src.Mounts, keys: serviceKeys(), seen: map[string]bool{}}
 	p.spec = Spec{
 		Service: src.Service,
 		Volumes: Selection{Mode: Default},
@@ -49,7 +50,7 @@ func Parse(src Source) (Spec, []Problem) {
 
 // ParseVolume reads the labels of a volume, which is named by its Compose key.
 func ParseVolume(volume string, labels map[string]string) (VolumeSpec, []Problem) {
-	p := &parser{volume: volume, keys: volumeKeys()}
+	p := &parser{volume: volume, keys: volumeKeys(), seen: map[string]bool{}}
 	for _, label := range ours(labels) {
 		p.one(label, labels[label])
 	}
@@ -94,6 +95,7 @@ func (p *parser) one(label, value string) {
 		if k, ok = find(p.keys, name); ok {
 			p.current = k
 			if value, ok = p.admit(value); ok {
+				p.seen[name] = true
 				k.parse(p, value)
 			}
 			return
@@ -107,32 +109,36 @@ func (p *parser) one(label, value string) {
 func (p *parser) unknown(label string) {
 	valid := names(p.keys)
 	for _, v := range valid {
-		if strings.EqualFold(v, label) {
-			p.problem("", "is in the wrong case", v)
+		if strings.EqualFold(Prefix+v, label) {
+			p.problem("", "is in the wrong case", Prefix+v)
 			return
 		}
 	}
-	name := strings.TrimLeft(label[min(len(label), len(Prefix)-1):], ".-_:/")
-	if p.volume != "" {
-		if _, ok := find(serviceKeys(), name); ok && strings.HasPrefix(label, Prefix) {
-			p.problem("", "belongs on a service, not on a volume", "")
-			return
-		}
+	name := bare(label)
+	if _, ok := find(serviceKeys(), name); ok && p.volume != "" && strings.HasPrefix(label, Prefix) {
+		p.problem("", "belongs on a service, not on a volume", "")
+		return
 	}
-	if strings.HasPrefix(strings.ToLower(label), Prefix) {
-		if reason := refusal(name); reason != "" {
-			p.problem("", reason, "")
-			return
-		}
+	if reason := refusal(name); reason != "" && strings.HasPrefix(strings.ToLower(label), Prefix) {
+		p.problem("", reason, "")
+		return
 	}
-	near := nearest(Prefix+name, valid)
-	if n := nearest(label, valid); n != "" {
-		near = n
+	near := nearest(name, valid)
+	if meant := keyMeant(name); slices.Contains(valid, meant) {
+		near = meant
 	}
-	if name == "" {
-		near = Prefix + "enable"
+	if near != "" {
+		near = Prefix + near
 	}
 	p.problem("", "is not a label that ripplebak knows", near)
+}
+
+// bare is what follows the prefix, or whatever stands in its place.
+func bare(label string) string {
+	if first, rest, ok := strings.Cut(label, "."); ok && !strings.ContainsAny(first, "-_:/") {
+		return rest
+	}
+	return strings.TrimLeft(label[min(len(label), len(Prefix)-1):], ".-_:/")
 }
 
 // admit checks what holds for every value and trims it.

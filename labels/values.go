@@ -2,6 +2,7 @@ package labels
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -77,34 +78,35 @@ func (p *parser) schedule(value string) {
 	}
 }
 
-// together checks what no label shows alone.
+// together checks what no label shows alone: which labels go with which engine.
 func (p *parser) together() {
-	for i := range p.problems {
-		if strings.HasPrefix(p.problems[i].Label, Prefix+"dump") || p.problems[i].Label == Prefix+"restore.command" {
-			return // what the labels mean together is told once they are right
-		}
-	}
 	d := p.spec.Dump
 	if d == nil {
 		return
 	}
+	engineIsWrong := p.seen["dump"] && d.Engine == ""
 	p.current = key{command: true}
-	has := map[string]bool{
-		"dump.databases": d.Databases != nil, "dump.user": d.User != "", "dump.path": d.Paths != nil,
-		"dump.command": d.Command != "", "restore.command": d.RestoreCommand != "",
-	}
 	for _, name := range []string{"dump.command", "dump.databases", "dump.path", "dump.user", "restore.command"} {
-		p.label = Prefix + name
-		switch takes := takes(d.Engine, name); {
-		case has[name] && d.Engine == "":
-			p.problem("", "needs "+Prefix+"dump beside it", "")
-		case has[name] && takes == no:
-			p.problem("", "does not go with "+Prefix+"dump "+d.Engine, "")
-		case !has[name] && takes == must:
-			p.label = Prefix + "dump"
-			p.problem("", d.Engine+" needs "+Prefix+name+" beside it", "")
+		takes := takes(d.Engine, name)
+		switch {
+		case engineIsWrong:
+		case p.seen[name] && d.Engine == "":
+			p.about(name, "needs "+Prefix+"dump beside it")
+		case p.seen[name] && takes == no:
+			p.about(name, "does not go with "+Prefix+"dump "+d.Engine)
+		case !p.seen[name] && takes == must:
+			p.about("dump", d.Engine+" needs "+Prefix+name+" beside it")
 		}
 	}
+}
+
+// about reports a label by what stands beside it.
+func (p *parser) about(name, reason string) {
+	p.label = Prefix + name
+	if slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Label == p.label }) {
+		return // one thing at a time
+	}
+	p.problem("", reason, "")
 }
 
 // use says whether an engine uses a label.
