@@ -10,6 +10,7 @@ FUZZTIME ?= 10s
 RUN ?= .
 export VERSION
 
+# The targets share two processors, images and one Docker Engine.
 .NOTPARALLEL:
 .PHONY: build image setup check race integration test demo demo-down fuzz clean distclean
 
@@ -27,8 +28,9 @@ setup:
 check:
 	scripts/check.sh
 
-race:
-	scripts/unit.sh -race
+# The tests beside the code once more, also those that -short leaves out.
+race: setup
+	RIPPLEBAK_REQUIRE_DOCKER=1 scripts/unit.sh -race
 
 # RUN=REGEXP takes some of the tests.
 integration: image

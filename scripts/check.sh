@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # check.sh: what must hold before each commit and needs no Docker: formatting,
-# vet, staticcheck, the scripts, and the tests beside the code.
+# vet, staticcheck, the scripts, and the quick tests beside the code.
 set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
@@ -19,4 +19,4 @@ say "staticcheck"
 "$(scripts/ensure-tool.sh staticcheck)" ./...
 
 say "tests"
-scripts/unit.sh "$@"
+scripts/unit.sh -short

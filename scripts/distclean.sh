@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
-for image in "$STANDIN_POSTGRES" "$STANDIN_FILES" "$STANDIN_DEBIAN"; do
+for image in "$STANDIN_POSTGRES" "$STANDIN_FILES" "$STANDIN_DEBIAN" ripplebak-test/busybox ripplebak-test/bare; do
 	docker image inspect "$image" >/dev/null 2>&1 || continue
 	docker image rm "$image" >/dev/null
 	say "removed $image"

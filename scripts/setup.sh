@@ -8,8 +8,8 @@ cd "$ROOT/scripts"
 
 docker info >/dev/null 2>&1 || die "no answer from the Docker Engine: is it running, and may $(id -un) use it?"
 
-# gcc is for the race detector; debootstrap for the images.
-./ensure-packages.sh acl attr debootstrap gcc git libc6-dev libcap2-bin restic rsync
+# gcc is for the race detector; debootstrap and busybox make images.
+./ensure-packages.sh acl attr busybox-static debootstrap gcc git libc6-dev libcap2-bin restic rsync
 
 # Compiling takes the processor, images take the network.
 (./ensure-image.sh postgres && ./ensure-image.sh files) >/dev/null &

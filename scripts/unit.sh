@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# unit.sh [GO TEST FLAGS]: the tests beside the code, without those that need
-# a Docker Engine.
+# unit.sh [GO TEST FLAGS]: the tests beside the code. With -short, those that
+# need a Docker Engine are skipped.
 set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
