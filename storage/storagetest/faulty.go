@@ -125,8 +125,10 @@ func (f *Faulty) Arm(fault Fault) *Armed {
 	f.b.armed = append(f.b.armed, a)
 	f.b.mu.Unlock()
 	f.t.Cleanup(func() {
-		if a.Hits() == 0 {
-			f.t.Errorf("fault was armed and never hit: %s %s (call %d of that kind), %d matching calls seen", fault.Op, fault.Kind, fault.Nth, a.seen)
+		f.b.mu.Lock()
+		defer f.b.mu.Unlock()
+		if a.hits == 0 {
+			f.t.Errorf("fault was armed and never hit: %q %s, call %d; %d such calls were seen", fault.Op, fault.Kind, fault.Nth, a.seen)
 		}
 	})
 	return a
