@@ -221,9 +221,10 @@ func mountsFromFile(loaded *types.Project, s types.ServiceConfig, seen map[strin
 		}
 		byTarget[m.Target] = m
 	}
-	for target := range s.Tmpfs {
-		where, _, _ := strings.Cut(s.Tmpfs[target], ":")
-		byTarget[path.Clean(where)] = Mount{Kind: KindTmpfs, Target: path.Clean(where)}
+	for _, t := range s.Tmpfs {
+		target, _, _ := strings.Cut(t, ":")
+		target = path.Clean(target)
+		byTarget[target] = Mount{Kind: KindTmpfs, Target: target}
 	}
 	return slices.SortedFunc(maps.Values(byTarget), func(a, b Mount) int { return cmp.Compare(a.Target, b.Target) })
 }

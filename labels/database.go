@@ -58,7 +58,7 @@ func (p *parser) name(name, what string) bool {
 	case len(name) > maxName:
 		p.problem(name, "is longer than "+itoa(maxName)+" bytes", "")
 	case strings.HasPrefix(name, "-"):
-		p.problem(name, "begins with a dash, so it would be taken for an option", strings.TrimLeft(name, "-"))
+		p.problem(name, "begins with a dash, so it would be taken for an option", "")
 	case strings.Contains(name, "=") || strings.Contains(name, "://"):
 		p.problem("", "is a connection string; only the name of a "+what+" can be given", "")
 	case strings.ContainsAny(name, "/\\") && hasDots(name):

@@ -188,6 +188,9 @@ func (p *parser) problem(value, reason, nearest string) {
 	if p.current.command {
 		value = ""
 	}
+	if tellable(nearest) != nearest {
+		nearest = ""
+	}
 	p.problems = append(p.problems, Problem{
 		Service: p.service, Volume: p.volume, Label: p.label,
 		Value: tellable(value), Reason: reason, Nearest: nearest,
