@@ -5,13 +5,14 @@
 set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
+# shellcheck source=fingerprint.sh
 . "$ROOT/scripts/fingerprint.sh"
 
 project=ripplebak-demo
 work=$ROOT/.cache/demo
 shop=$ROOT/examples/shop
 backups=$work/backups
-services="db app"
+services=(db app)
 
 compose() {
 	COMPOSE_PROGRESS=${COMPOSE_PROGRESS-quiet} docker compose --env-file "$work/env" -p "$project" --project-directory "$shop" -f "$shop/compose.yaml" "$@"
@@ -104,12 +105,12 @@ destroy() {
 # The restore starts what it has stopped; here nothing is helped along.
 services_run() {
 	local service state
-	for service in $services; do
+	for service in "${services[@]}"; do
 		state=$(docker inspect -f '{{.State.Status}}' "$(compose ps -aq "$service")")
 		[ "$state" = running ] || die "$service is $state after the restore"
 	done
 	# They run: this only waits for their health checks.
-	compose up --no-recreate --detach --wait $services
+	compose up --no-recreate --detach --wait "${services[@]}"
 }
 
 # differences DIR: writes down how DIR differs from the state before; fails only
@@ -142,7 +143,7 @@ main() {
 	trap finish EXIT
 
 	step "Starting the shop: PostgreSQL, and an app with files in a volume"
-	timed "start of the shop" compose up --detach --wait $services
+	timed "start of the shop" compose up --detach --wait "${services[@]}"
 	compose --profile backup up --detach backup
 	compose --profile backup ps --format 'table {{.Service}}\t{{.Image}}\t{{.Status}}'
 

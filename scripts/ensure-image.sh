@@ -45,7 +45,7 @@ ensure_debian() {
 
 # build NAME IMAGE: builds images/NAME upon the minimal Debian.
 build() {
-	local sources
+	local sources before
 	sources=$(digest "$images/$1")
 	have_current "$2" "$sources" && return
 	ensure_debian
@@ -53,10 +53,12 @@ build() {
 	have_current "$2" "$sources" && return
 	say "building $2 (once)"
 	mkdir -p "$CACHE"
+	before=$(image_id "$2")
 	# The host's network: a bridge without a working resolver is common.
 	docker build --network host --build-arg "BASE=$STANDIN_DEBIAN" --label "standin.sources=$sources" \
 		-t "$2" "$images/$1" >"$CACHE/image-$1.log" 2>&1 ||
 		{ tail -30 "$CACHE/image-$1.log" >&2; die "building $2 failed"; }
+	drop_unnamed "$before" "$2"
 }
 
 case ${1-} in

@@ -14,6 +14,5 @@ done
 command -v apt-get >/dev/null || die "please install by hand (this machine has no apt-get): ${missing[*]}"
 one_at_a_time packages
 say "installing ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-as_root apt-get update -q >&2
-as_root apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
+as_root apt-get update -qq >&2
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >&2

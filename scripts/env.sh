@@ -35,3 +35,14 @@ one_at_a_time() {
 	exec 9>"$CACHE/locks/$1"
 	flock 9
 }
+
+# image_id NAME: prints the image's ID, or nothing where there is none.
+image_id() { docker image inspect -f '{{.Id}}' "$1" 2>/dev/null || true; }
+
+# drop_unnamed ID NAME: removes an image that NAME meant until now, so that
+# repeated builds don't fill the disk. One that a container uses stays.
+drop_unnamed() {
+	if [ -n "$1" ] && [ "$1" != "$(image_id "$2")" ]; then
+		docker image rm "$1" >/dev/null 2>&1 || true
+	fi
+}

@@ -1,5 +1,6 @@
 # Sourced by demo.sh: writes down everything about the shop's rows and files
-# that a backup must bring back, so that diff can compare two states.
+# that a backup must bring back, so that diff can compare two states. Uses the
+# demo's compose, psql_shop and $project.
 # shellcheck shell=bash
 
 # fingerprint DIR

@@ -50,15 +50,15 @@ make_cluster() {
 
 make_database() {
 	local found
-	found=$(POSTGRES_DB=postgres run_sql --tuples-only --no-align -v name="$POSTGRES_DB" <<<"SELECT 1 FROM pg_database WHERE datname = :'name'")
-	[ -n "$found" ] || POSTGRES_DB=postgres run_sql -v name="$POSTGRES_DB" <<<'CREATE DATABASE :"name"'
+	found=$(run_sql --dbname postgres --tuples-only --no-align -v name="$POSTGRES_DB" <<<"SELECT 1 FROM pg_database WHERE datname = :'name'")
+	[ -n "$found" ] || run_sql --dbname postgres -v name="$POSTGRES_DB" <<<'CREATE DATABASE :"name"'
 }
 
 run_init_files() {
 	local file
 	for file in /docker-entrypoint-initdb.d/*; do
 		case $file in
-		*.sh) echo "running $file"; if [ -x "$file" ]; then "$file"; else . "$file"; fi ;;
+		*.sh) echo "running $file"; if [ -x "$file" ]; then "$file"; else source "$file"; fi ;;
 		*.sql) echo "running $file"; run_sql -f "$file" ;;
 		*.sql.gz) echo "running $file"; gunzip -c "$file" | run_sql ;;
 		*/\*) ;;
