@@ -62,7 +62,7 @@ func (b *builder) sort(c Container) {
 		}
 		return
 	}
-	if strays(c) {
+	if strays(c) && !isOwn(c) {
 		b.note("container %s: has its project's name from its image, Compose did not make it; left out", short(c))
 		return
 	}
@@ -73,7 +73,7 @@ func (b *builder) sort(c Container) {
 				b.own[m.Name] = true
 			}
 		}
-		if validName(service) && !isOneOff(c) && c.Labels[LabelHelper] == "" {
+		if validName(service) && !isOneOff(c) && !strays(c) {
 			b.note("service %s: is ripplebak itself and left out", service)
 		}
 		return
@@ -206,7 +206,17 @@ func isOwn(c Container) bool {
 	if c.Labels[LabelSidecar] == "true" || c.ImageLabels[LabelSidecar] == "true" {
 		return true
 	}
-	return c.Labels[LabelHelper] != "" && c.Labels[LabelService] == ""
+	return c.Labels[LabelService] == "" && isHelper(c.Labels)
+}
+
+// isHelper says whether the labels are those of a throwaway container.
+func isHelper(labels map[string]string) bool {
+	for k := range labels {
+		if k == LabelHelper || strings.HasPrefix(k, LabelHelper+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // labelPrefix begins the labels that users write for us.
@@ -214,7 +224,7 @@ const labelPrefix = "ripplebak."
 
 func hasOurs(labels map[string]string) bool {
 	for k := range labels {
-		if strings.HasPrefix(k, labelPrefix) && k != LabelHelper {
+		if strings.HasPrefix(k, labelPrefix) {
 			return true
 		}
 	}

@@ -137,11 +137,13 @@ func TestFromContainersLeavesOutOurOwn(t *testing.T) {
 	sidecar.ImageLabels = map[string]string{LabelSidecar: "true"}
 	oneOff := made("shop", "backup", "o", LabelOneOff, "True", LabelSidecar, "true")
 	helper := Container{ID: "h", Labels: map[string]string{LabelProject: "shop", LabelHelper: "run1"}}
-	foreign := Container{ID: "x", Labels: map[string]string{LabelHelper: "run1"}}
+	foreign := Container{ID: "x", Labels: map[string]string{LabelHelper + ".owner": "abc"}}
+	stray := Container{ID: "y", Labels: map[string]string{LabelProject: "shop", LabelService: "backup", LabelSidecar: "true"},
+		ImageLabels: map[string]string{LabelProject: "shop", LabelService: "backup", LabelSidecar: "true"}}
 	hiding := made("shop", "hides", "hid", LabelHelper, "run1")
 	app := mounts(made("shop", "app", "a"), vol("shop_data", "/data"))
 	vols := []Volume{owned("shop", "ripplebak", "shop_ripplebak"), owned("shop", "data", "shop_data"), owned("shop", "unused", "shop_unused")}
-	p, errs := FromContainers("shop", []Container{sidecar, oneOff, helper, foreign, hiding, app}, vols)
+	p, errs := FromContainers("shop", []Container{sidecar, oneOff, helper, foreign, stray, hiding, app}, vols)
 	noErrors(t, errs)
 	if serviceNames(p) != "app hides" {
 		t.Errorf("services %q: a service cannot hide behind the helpers' label", serviceNames(p))

@@ -16,8 +16,8 @@ const (
 // The labels by which our own containers are known. Both are left out of the
 // model: a sidecar never saves or stops itself.
 const (
-	// LabelHelper is on every throwaway container; its value is the ID of the
-	// run that made it.
+	// LabelHelper, alone or with more behind a dot, is on every throwaway
+	// container.
 	LabelHelper = "ripplebak.helper"
 	// LabelSidecar is declared by our image with the value "true", so that
 	// every container of it carries the label, whatever the image is called.
