@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,9 +58,11 @@ func (x *Exec) end(cause error) {
 		if err := x.s.interrupt(); err != nil && !hungUp(err) {
 			cause = errors.Join(cause, err)
 		}
+		stop := x.s.drain(x.endLimit())
 		if err := x.terminate(); err != nil {
 			cause = fmt.Errorf("%w; %w", cause, err)
 		}
+		stop()
 		x.cause = cause
 		close(x.ended)
 	})
@@ -70,8 +73,7 @@ func (x *Exec) end(cause error) {
 // the command's own user, at last as root. It is bounded in time, whatever
 // became of the context.
 func (x *Exec) terminate() error {
-	limit := 2*x.e.opt.Grace + 20*time.Second
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.endLimit())
 	defer cancel()
 	if !x.runs(ctx) {
 		return nil
@@ -108,6 +110,9 @@ func (x *Exec) terminate() error {
 	return ErrStillRuns
 }
 
+// endLimit bounds how long ending a command may take.
+func (x *Exec) endLimit() time.Duration { return 2*x.e.opt.Grace + 20*time.Second }
+
 // runs reports whether the command runs, as far as can be told.
 func (x *Exec) runs(ctx context.Context) bool {
 	state, err := x.e.inspectExecBy(ctx, x.id, x.e.once)
@@ -135,7 +140,9 @@ func (x *Exec) signal(ctx context.Context, sig, user string, sids []string) ([]s
 	if err != nil {
 		return nil, fmt.Errorf("send %s: %w", sig, err)
 	}
-	return strings.Fields(out), nil
+	sessions := strings.Fields(out)
+	slices.Sort(sessions)
+	return slices.Compact(sessions), nil
 }
 
 // bare runs a small command without anything that could lead back here.

@@ -38,6 +38,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		if err := s.limitRead(s.pace.until()); err != nil {
 			return 0, err
 		}
+		if s.wasInterrupted() {
+			return 0, os.ErrDeadlineExceeded
+		}
 		n, err := s.Conn.Read(p)
 		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || s.wasInterrupted() {
 			return n, err
@@ -76,6 +79,30 @@ func (s *stream) interrupt() error {
 	defer s.mu.Unlock()
 	s.interrupted = true
 	return s.SetDeadline(time.Unix(1, 0))
+}
+
+// drain throws away what an interrupted stream still carries, until the
+// returned function is called: an Engine that can't get rid of a command's
+// output is slow to notice that the command is over.
+func (s *stream) drain(limit time.Duration) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if s.SetReadDeadline(time.Now().Add(limit)) == nil {
+			_, _ = io.Copy(io.Discard, s.Conn) // however it ends, nobody needs it
+		}
+	}()
+	return func() {
+		// Again and again, for the goroutine may set its own limit after ours.
+		for {
+			_ = s.SetReadDeadline(time.Unix(1, 0))
+			select {
+			case <-done:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
 }
 
 // closeWrite tells the command that its input is at its end.
