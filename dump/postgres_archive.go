@@ -3,6 +3,7 @@ package dump
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -25,7 +26,8 @@ import (
 type archiveProof struct {
 	database string // expected in the header; empty: any
 	err      error
-	size     int64 // bytes seen
+	size     int64  // bytes seen
+	head     []byte // their beginning, for the message where it is something else
 
 	// The reader: skip bytes, then gather want bytes, then perform the
 	// operation at pc of the program.
@@ -91,6 +93,7 @@ const (
 	offsetSet       = 2 // has data, at this place
 	offsetNoData    = 3
 	maxText         = 256
+	maxHead         = 160
 	maxAnnounced    = 4 << 20 // tables with data in one database
 )
 
@@ -102,6 +105,9 @@ func newArchiveProof(database string) *archiveProof {
 func (p *archiveProof) Write(b []byte) (int, error) {
 	n := len(b)
 	p.size += int64(n)
+	if room := maxHead - len(p.head); room > 0 {
+		p.head = append(p.head, b[:min(room, n)]...)
+	}
 	for len(b) > 0 && p.err == nil {
 		if p.skip > 0 {
 			k := min(p.skip, int64(len(b)))
@@ -200,7 +206,7 @@ func (p *archiveProof) integer(b []byte) (int64, error) {
 // start reads what the sizes of everything else depend on.
 func (p *archiveProof) start(b []byte) error {
 	if !bytes.HasPrefix(b, []byte(archiveMagic)) {
-		return p.foreign()
+		return errForeign
 	}
 	major, minor := b[5], b[6]
 	if major != 1 || minor < archiveMinMinor || minor > archiveMaxMinor {
@@ -217,19 +223,24 @@ func (p *archiveProof) start(b []byte) error {
 	return nil
 }
 
+// errForeign says that the beginning is not that of an archive.
+var errForeign = errors.New("not an archive")
+
 func (p *archiveProof) foreign() error {
-	return fmt.Errorf("%w: not an archive by pg_dump; it begins with %s", ErrBadDump, excerpt(p.buf))
+	return fmt.Errorf("%w: not an archive by pg_dump; it begins with %s", ErrBadDump, excerpt(p.head))
 }
 
 // Finish says whether the archive was whole.
 func (p *archiveProof) Finish() error {
 	switch {
+	case errors.Is(p.err, errForeign):
+		return p.foreign()
 	case p.err != nil:
 		return p.err
 	case p.size == 0:
 		return ErrEmptyDump
 	case p.program == nil:
-		if bytes.HasPrefix([]byte(archiveMagic), p.buf[:min(len(p.buf), len(archiveMagic))]) || bytes.HasPrefix(p.buf, []byte(archiveMagic)) {
+		if n := min(len(p.head), len(archiveMagic)); string(p.head[:n]) == archiveMagic[:n] {
 			return fmt.Errorf("%w: it ends after %d bytes, in its header", ErrCutDump, p.size)
 		}
 		return p.foreign()

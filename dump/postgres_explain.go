@@ -6,9 +6,9 @@ import "strings"
 // says, and what to look at. The texts of the server are English unless its
 // lc_messages says otherwise; what is not found here is shown as it is.
 var pgExplanations = [...]struct{ text, advice string }{
+	{"cannot read POSTGRES_PASSWORD_FILE", "the file that POSTGRES_PASSWORD_FILE names cannot be read in the container"},
 	{"password authentication failed", "the server refuses the password: look at POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE of the service (a database that was made with another one keeps that), or at the label dump.user"},
 	{"no password supplied", "the server wants a password and the service has none: set POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE"},
-	{"cannot open " + "/run/secrets", "the file that POSTGRES_PASSWORD_FILE names cannot be read in the container"},
 	{"Peer authentication failed", "the server ties the socket to a system user: set POSTGRES_PASSWORD of the service, or allow the user in pg_hba.conf"},
 	{"Ident authentication failed", "the server asks an ident service: set a password method for 127.0.0.1 in pg_hba.conf and POSTGRES_PASSWORD of the service"},
 	{"no pg_hba.conf entry", "the server lets this user in neither by the socket nor by 127.0.0.1: look at pg_hba.conf and at the label dump.user"},

@@ -117,7 +117,7 @@ func (g *globals) pass(s sqlStatement) {
 		}
 		return
 	}
-	if names, ok := s.match("grant ? to ? *"); ok {
+	if names, ok := s.match("grant ? to ? *"); ok && onlyValues(s) {
 		if g.touch[names[0]] || g.touch[names[1]] {
 			g.sql.WriteString(withoutGrantor(s).String())
 		}

@@ -159,9 +159,9 @@ func loadCommand(req RestoreRequest, fresh string) Command {
 
 // endSQL ends the connections to the database that the expression names; those
 // of roles that this user may not end stay, and make what follows fail.
-const endSQL = `pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> pg_catalog.pg_backend_pid() AND pg_catalog.pg_has_role(usesysid, 'MEMBER')`
+const endSQL = `pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> pg_catalog.pg_backend_pid() AND pg_catalog.pg_has_role(usesysid, 'USAGE')`
 
-// renameSQL renames the database of the setting ripplebak.from. The rename
+// renameSQL renames the database of the setting ripplebak.old_name. The rename
 // waits some seconds for connections to end, and somebody may connect in
 // between, so it is tried again. The names come in settings, so that no name
 // stands inside the quoted code.
@@ -173,7 +173,7 @@ BEGIN
     PERFORM pg_catalog.pg_stat_clear_snapshot();
     PERFORM %s;
     BEGIN
-      EXECUTE pg_catalog.format('ALTER DATABASE %%I RENAME TO %%I', pg_catalog.current_setting('ripplebak.from'), pg_catalog.current_setting('ripplebak.to'));
+      EXECUTE pg_catalog.format('ALTER DATABASE %%I RENAME TO %%I', pg_catalog.current_setting('ripplebak.old_name'), pg_catalog.current_setting('ripplebak.new_name'));
       EXIT;
     EXCEPTION WHEN object_in_use THEN
       tries := tries + 1;
@@ -187,8 +187,8 @@ $rename$;
 `
 
 func rename(from, to string) string {
-	return fmt.Sprintf("SET LOCAL ripplebak.from = %s;\nSET LOCAL ripplebak.to = %s;\n", quoteLiteral(from), quoteLiteral(to)) +
-		fmt.Sprintf(renameSQL, fmt.Sprintf(endSQL, "pg_catalog.current_setting('ripplebak.from')"))
+	return fmt.Sprintf("SET LOCAL ripplebak.old_name = %s;\nSET LOCAL ripplebak.new_name = %s;\n", quoteLiteral(from), quoteLiteral(to)) +
+		fmt.Sprintf(renameSQL, fmt.Sprintf(endSQL, "pg_catalog.current_setting('ripplebak.old_name')"))
 }
 
 func (r pgRestorePlan) swapSQL() string {

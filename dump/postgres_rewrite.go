@@ -8,20 +8,21 @@ import (
 
 // pgPropertyShapes are the statements that a properties file may hold, each
 // with the place of the database's name.
-func pgPropertyShapes() map[string]int {
-	return map[string]int{
-		"comment on database ? is '":                   3,
-		"security label for ? on database ? is '":      6,
-		"revoke all on database ? from ?":              4,
-		"grant ? on database ? to ?":                   4,
-		"grant ? on database ? to ? with grant option": 4,
-		"alter database ? set ? to *":                  2,
-		"alter role ? in database ? set ? to *":        5,
-		"alter database ? connection limit ?":          2,
-		"alter database ? is_template true":            2,
-		"set session authorization ?":                  -1,
-		"reset session authorization":                  -1,
-	}
+var pgPropertyShapes = [...]struct {
+	shape string
+	name  int
+}{
+	{"comment on database ? is '", 3},
+	{"security label for ? on database ? is '", 6},
+	{"revoke all on database ? from ?", 4},
+	{"grant ? on database ? to ?", 4},
+	{"grant ? on database ? to ? with grant option", 4},
+	{"alter database ? set ? to *", 2},
+	{"alter role ? in database ? set ? to *", 5},
+	{"alter database ? connection limit ?", 2},
+	{"alter database ? is_template true", 2},
+	{"set session authorization ?", -1},
+	{"reset session authorization", -1},
 }
 
 // rewriteProperties checks stored properties, statement by statement, and
@@ -31,10 +32,9 @@ func rewriteProperties(sql []byte, recorded, final string, target Facts) (string
 	if err != nil {
 		return "", err
 	}
-	shapes := pgPropertyShapes()
 	var b strings.Builder
 	for _, s := range statements {
-		at, ok := propertyPlace(s, shapes)
+		at, ok := propertyPlace(s)
 		if !ok {
 			return "", fmt.Errorf("%w: a statement that begins with %.40q", ErrHostileSQL, s.String())
 		}
@@ -57,15 +57,15 @@ func rewriteProperties(sql []byte, recorded, final string, target Facts) (string
 }
 
 // propertyPlace is where in a statement the database's name stands.
-func propertyPlace(s sqlStatement, shapes map[string]int) (int, bool) {
-	for shape, at := range shapes {
-		if _, ok := s.match(shape); !ok {
+func propertyPlace(s sqlStatement) (int, bool) {
+	for _, p := range pgPropertyShapes {
+		if _, ok := s.match(p.shape); !ok {
 			continue
 		}
-		if rest, open := strings.CutSuffix(shape, " *"); open && !literals(s[len(strings.Fields(rest)):]) {
+		if rest, open := strings.CutSuffix(p.shape, " *"); open && !literals(s[len(strings.Fields(rest)):]) {
 			continue
 		}
-		return at, true
+		return p.name, true
 	}
 	return 0, false
 }

@@ -16,7 +16,9 @@ if [ -z "$user" ] && [ -n "${POSTGRES_USER_FILE:-}" ]; then user=$(cat <"$POSTGR
 PGUSER=${user:-postgres}
 if [ -z "${PGPASSWORD:-}" ]; then
   PGPASSWORD=${POSTGRES_PASSWORD:-}
-  if [ -z "$PGPASSWORD" ] && [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then PGPASSWORD=$(cat <"$POSTGRES_PASSWORD_FILE"); fi
+  if [ -z "$PGPASSWORD" ] && [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
+    PGPASSWORD=$(cat <"$POSTGRES_PASSWORD_FILE") || echo "cannot read POSTGRES_PASSWORD_FILE" >&2
+  fi
 fi
 if [ -n "$PGPASSWORD" ]; then export PGPASSWORD; else unset PGPASSWORD; fi
 unset PGHOST PGHOSTADDR PGSERVICE PGSERVICEFILE PGDATABASE PGSSLMODE PGREQUIRESSL PGTARGETSESSIONATTRS
