@@ -48,7 +48,7 @@ demo-down:
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
 
-clean:
+clean: demo-down
 	rm -rf bin/ripplebak .cache
 
 # Also what the user's cache folder and Docker hold for tests.

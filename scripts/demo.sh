@@ -69,8 +69,9 @@ prepare() {
 	mkdir -p "$backups"
 	local postgres
 	postgres=$("$ROOT/scripts/ensure-image.sh" postgres)
+	(umask 077 && : >"$work/env")
 	# A schedule that does not fire while we look.
-	cat >"$work/env" <<-END
+	cat >>"$work/env" <<-END
 		RIPPLEBAK_IMAGE=${RIPPLEBAK_IMAGE:-ripplebak:latest}
 		RIPPLEBAK_PASSWORD=$(head -c 24 /dev/urandom | sha256sum | cut -c1-32)
 		RIPPLEBAK_DIR=$backups
