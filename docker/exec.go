@@ -62,7 +62,6 @@ type Exec struct {
 	mark   string
 	s      *stream
 	out    io.Reader
-	frames *frames
 	gate   *gate
 	head   *head
 	stderr *tail
@@ -114,8 +113,7 @@ func (e *Engine) Exec(ctx context.Context, req ExecRequest) (*Exec, error) {
 	}
 	x.s = s
 	x.s.pace.begin(req.Stall)
-	x.frames = newFrames(s.r, x.stderr, x.s.pace.moved)
-	x.head = &head{r: x.frames}
+	x.head = &head{r: newFrames(s.r, x.stderr, x.s.pace.moved)}
 	x.out = x.head
 	if req.Gate {
 		x.gate = newGate(x.head, token)
