@@ -250,4 +250,3 @@ func appendRanges(ranges []blobRange, pack ID, blobs []packedBlob) []blobRange {
 	}
 	return ranges
 }
-

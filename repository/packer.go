@@ -241,4 +241,3 @@ func (r *Repository) indexSaved(id ID, packs []indexedPack) {
 	r.loaded[id] = true
 	r.index.add(packs)
 }
-
