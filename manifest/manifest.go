@@ -140,6 +140,8 @@ type VolumeInfo struct {
 	WalkStartedSec  int64  `json:"walk_started_sec"`
 	WalkStartedNsec uint32 `json:"walk_started_nsec"`
 	StableInodes    bool   `json:"stable_inodes"`
+	// SlackMillis is how far the volume's stamps may lag behind that clock.
+	SlackMillis uint32 `json:"slack_ms,omitempty"`
 	// Exclude are the globs that held; what they match is not touched by a
 	// restore. Unreadable are paths that could not be read.
 	Exclude    []string `json:"exclude,omitempty"`

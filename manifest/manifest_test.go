@@ -56,6 +56,9 @@ func TestEscapeYieldsOneNameAndIsInjective(t *testing.T) {
 	seen := map[string]string{}
 	check := func(s string) bool {
 		e := Escape(s)
+		if Unescape(e) != s {
+			return false
+		}
 		if strings.ContainsAny(e, "/\x00\n") || e == "." || e == ".." {
 			return false
 		}

@@ -1,0 +1,246 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// BackupOptions say what a backup is to do.
+type BackupOptions struct {
+	// Services leaves out every item of other services; empty: all.
+	Services []string
+	// Wait is how long to wait for another run, and for the repository's lock.
+	Wait time.Duration
+}
+
+// BackupReport says what a backup did.
+type BackupReport struct {
+	// Snapshot is the ID of what was committed; empty if nothing was.
+	Snapshot string          `json:"snapshot,omitempty"`
+	Project  string          `json:"project"`
+	Started  time.Time       `json:"started"`
+	Seconds  float64         `json:"seconds"`
+	Complete bool            `json:"complete"`
+	Items    []manifest.Item `json:"items"`
+	Warnings []string        `json:"warnings"`
+	// BytesRead is what items hold; BytesStored what was added to the repository.
+	BytesRead   int64 `json:"bytes_read"`
+	BytesStored int64 `json:"bytes_stored"`
+	// Downtime is how long each service was not running, in seconds.
+	Downtime map[string]float64 `json:"downtime_seconds"`
+}
+
+// Backup saves the project and commits a snapshot. Errors: ErrProblems before
+// anything was touched; ErrIncomplete with a report of what was committed;
+// ErrNothingSaved; state.ErrBusy; and what stopped the run.
+func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupReport, err error) {
+	h, err := a.lookAround(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	id := newRunID()
+	release, err := a.begin(ctx, h, id, opt.Wait)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	defer func() { a.recordAttempt(h, report, err) }()
+	p, d, v, err := a.prepareBackup(ctx, h, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	return a.carryOut(v.lock.Context(), h, p, d, v, id, false)
+}
+
+// begin takes the run lock and clears up after runs that died.
+func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration) (release func() error, err error) {
+	if h.state == nil {
+		return func() error { return nil }, nil
+	}
+	lock, err := h.state.Lock(ctx, state.Owner{Run: id, Container: h.selfID(), Command: a.Command, Since: a.Now()}, wait)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.recover(ctx, h); err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return lock.Release, nil
+}
+
+// prepareBackup reads the project and opens the repository at the same time,
+// because both take a while and neither changes a thing. It returns only when
+// the plan is sound and the repository is there, open and locked.
+func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions) (p *plan.Plan, d *discovery, v *vault, err error) {
+	g, gctx := errgroup.WithContext(ctx)
+	var problems error
+	g.Go(func() (err error) {
+		p, d, err = a.makePlan(gctx, h, opt.Services)
+		if err == nil && len(p.Problems) > 0 {
+			problems = &ProblemsError{Problems: p.Problems}
+		}
+		return err
+	})
+	g.Go(func() (err error) {
+		v, err = a.openVault(gctx, h.state, true)
+		return err
+	})
+	err = g.Wait()
+	if err == nil {
+		err = problems
+	}
+	if err == nil {
+		for _, w := range p.Warnings {
+			a.Log.Warn().Msg(a.Redactor().Redact(w))
+		}
+		err = a.lockShared(ctx, v, h, opt.Wait)
+	}
+	if err == nil {
+		err = v.repo.LoadIndex(ctx)
+	}
+	if err != nil && v != nil {
+		err = errors.Join(err, v.close(ctx))
+	}
+	return p, d, v, err
+}
+
+// carryOut executes a plan and commits.
+func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety bool) (*BackupReport, error) {
+	r := &run{
+		app: a, host: h, found: d, plan: p, vault: v, id: id, started: a.Now(), safety: safety,
+		windows: map[string]*windowRun{}, downtime: map[string]time.Duration{},
+		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
+	}
+	r.prepare()
+	var err error
+	if r.parents, err = a.findParents(ctx, v.repo, h.project, volumeKeys(p)); err != nil {
+		return nil, err
+	}
+	if h.hasSocket() {
+		if r.listener, err = volume.Listen(a.Settings.RunDir); err != nil {
+			return nil, err
+		}
+		defer r.listener.Close()
+	}
+	r.writer = v.repo.NewWriter(v.store.Writer(), repository.WriterOptions{CrashPoint: a.Crash})
+	report, err := r.finish(ctx, r.execute(ctx))
+	return report, errors.Join(err, r.writer.Close(context.WithoutCancel(ctx)))
+}
+
+func volumeKeys(p *plan.Plan) []string {
+	var keys []string
+	for _, it := range p.Items {
+		if it.Volume != nil {
+			keys = append(keys, it.Key)
+		}
+	}
+	return keys
+}
+
+// finish commits what is good, and reports.
+func (r *run) finish(ctx context.Context, err error) (*BackupReport, error) {
+	if err != nil {
+		return nil, err
+	}
+	if !r.anythingStored() {
+		return r.report("", r.manifest()), r.nothingSaved()
+	}
+	id, m, err := r.commit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := r.report(id.String(), m)
+	r.app.Log.Info().Str("snapshot", id.Short()).Bool("complete", report.Complete).Int64("bytes_read", report.BytesRead).
+		Int64("bytes_stored", report.BytesStored).Float64("seconds", report.Seconds).Msg("snapshot committed")
+	if !report.Complete {
+		return report, ErrIncomplete
+	}
+	return report, nil
+}
+
+func (r *run) anythingStored() bool {
+	for _, res := range r.results {
+		if len(res.nodes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) nothingSaved() error {
+	var errs []error
+	for _, it := range r.plan.Items {
+		if e := r.results[it.Key].item.Error; e != "" {
+			errs = append(errs, errors.New(it.Key+": "+e))
+		}
+	}
+	return errors.Join(append([]error{ErrNothingSaved}, errs...)...)
+}
+
+func (r *run) report(id string, m *manifest.Manifest) *BackupReport {
+	stats := r.writer.Stats()
+	out := &BackupReport{
+		Snapshot: id, Project: m.Project, Started: m.Started, Seconds: r.app.Now().Sub(r.started).Seconds(),
+		Complete: m.Complete(), Items: m.Items, Warnings: append([]string{}, m.Warnings...),
+		BytesStored: int64(stats.BytesStored), Downtime: map[string]float64{},
+	}
+	for _, i := range m.Items {
+		out.BytesRead += i.Bytes
+	}
+	for s, d := range r.downtime {
+		out.Downtime[s] = d.Seconds()
+	}
+	return out
+}
+
+// downtimeOf is the longest time for which a service was down for an item.
+// The caller holds the lock.
+func (r *run) downtimeOf(key string) time.Duration {
+	var longest time.Duration
+	for _, op := range r.plan.Operations {
+		if op.Do != plan.Quiesce {
+			continue
+		}
+		w := r.windows[op.Window]
+		if w == nil {
+			continue
+		}
+		for _, k := range w.keys {
+			if k == key {
+				longest = max(longest, r.downtime[op.Service])
+			}
+		}
+	}
+	return longest
+}
+
+// recordAttempt notes for health and for missed runs how a run went. A state
+// volume that cannot be written must not fail a backup that is stored.
+func (a *App) recordAttempt(h *host, report *BackupReport, err error) {
+	if h.state == nil {
+		return
+	}
+	werr := h.state.UpdateHistory(func(hist *state.History) {
+		hist.LastAttempt = a.Now()
+		hist.LastError = ""
+		if err != nil {
+			hist.LastError = a.Redactor().Redact(err.Error())
+		}
+		if err == nil && report != nil {
+			hist.LastGood = a.Now()
+		}
+	})
+	if werr != nil {
+		a.Log.Warn().Msg(a.Redactor().Redact(werr.Error()))
+	}
+}

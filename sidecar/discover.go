@@ -1,0 +1,169 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/labels"
+)
+
+// discovery is the project as it is now, and what its labels ask for.
+type discovery struct {
+	project     compose.Project
+	containers  map[string]docker.Container // by ID
+	specs       map[string]labels.Spec
+	volumeSpecs map[string]labels.VolumeSpec
+	problems    []string
+	notices     []string
+}
+
+// discover reads the project. One bad container or label never hides the rest.
+func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
+	found, err := h.engine.ProjectContainers(ctx, h.project)
+	if err != nil {
+		return nil, err
+	}
+	d := &discovery{containers: map[string]docker.Container{}}
+	images := map[string]map[string]string{}
+	var cs []compose.Container
+	for _, c := range found {
+		d.containers[c.ID] = c
+		if _, ok := images[c.ImageID]; !ok {
+			l, err := h.engine.ImageLabels(ctx, c.ImageID)
+			if err != nil && !errors.Is(err, docker.ErrNoImage) {
+				return nil, err
+			}
+			images[c.ImageID] = l
+		}
+		cs = append(cs, composeContainer(c, images[c.ImageID]))
+		a.Redactor().Add(environmentSecrets(c)...)
+	}
+	vols, err := a.volumes(ctx, h, found)
+	if err != nil {
+		return nil, err
+	}
+	var faults []error
+	d.project, faults = compose.FromContainers(h.project, cs, vols)
+	for _, f := range faults {
+		d.notices = append(d.notices, f.Error())
+	}
+	d.notices = append(d.notices, d.project.Notes...)
+	d.readLabels(a.Settings.TrustImageLabels)
+	return d, nil
+}
+
+func composeContainer(c docker.Container, imageLabels map[string]string) compose.Container {
+	out := compose.Container{
+		ID: c.ID, Name: c.Name, State: c.State, Health: c.Health, Labels: c.Labels,
+		Image: c.Image, ImageID: c.ImageID, ImageLabels: imageLabels,
+		EnvNames: c.EnvNames(), HasHealthcheck: c.HasHealthcheck, NetworkMode: c.NetworkMode,
+	}
+	for _, m := range c.Mounts {
+		out.Mounts = append(out.Mounts, compose.Mount{Kind: m.Type, Name: m.Name, Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
+	}
+	return out
+}
+
+// environmentSecrets are values of a container's environment that are passwords
+// by their name. They are known only so that no message repeats them.
+func environmentSecrets(c docker.Container) []string {
+	var out []string
+	for _, name := range c.EnvNames() {
+		for _, word := range []string{"PASSWORD", "SECRET", "TOKEN", "PASSWD", "API_KEY", "PRIVATE"} {
+			if strings.Contains(strings.ToUpper(name), word) {
+				if v, ok := c.LookupEnv(name); ok && !strings.HasSuffix(name, "_FILE") {
+					out = append(out, v)
+				}
+				break
+			}
+		}
+	}
+	return out
+}
+
+// volumes are the project's own and the external ones that its containers
+// mount. They are inspected, never created.
+func (a *App) volumes(ctx context.Context, h *host, cs []docker.Container) ([]compose.Volume, error) {
+	own, err := h.engine.ProjectVolumes(ctx, h.project)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var out []compose.Volume
+	add := func(v docker.Volume) {
+		seen[v.Name] = true
+		out = append(out, compose.Volume{Name: v.Name, Driver: v.Driver, Options: v.Options, Labels: v.Labels})
+	}
+	for _, v := range own {
+		add(v)
+	}
+	for _, c := range cs {
+		for _, m := range c.Mounts {
+			if m.Type != compose.KindVolume || m.Name == "" || seen[m.Name] {
+				continue
+			}
+			v, err := h.engine.Volume(ctx, m.Name)
+			switch {
+			case errors.Is(err, docker.ErrNoVolume):
+				continue // the plan says so of the item
+			case err != nil:
+				return nil, err
+			}
+			add(v)
+		}
+	}
+	return out, nil
+}
+
+// readLabels parses the labels of every service and volume, and gathers every
+// problem.
+func (d *discovery) readLabels(trustImage bool) {
+	d.specs = map[string]labels.Spec{}
+	d.volumeSpecs = map[string]labels.VolumeSpec{}
+	for _, s := range d.project.Services {
+		spec, problems := labels.Parse(labels.Source{
+			Service: s.Name, Labels: s.Labels, ImageLabels: s.ImageLabels, TrustImage: trustImage, Mounts: labelMounts(s),
+		})
+		d.specs[s.Name] = spec
+		for _, p := range problems {
+			d.problems = append(d.problems, p.Error())
+		}
+		for _, n := range spec.Notices {
+			d.notices = append(d.notices, n.String())
+		}
+	}
+	for _, v := range d.project.Volumes {
+		spec, problems := labels.ParseVolume(v.Key, v.Labels)
+		d.volumeSpecs[v.Key] = spec
+		for _, p := range problems {
+			d.problems = append(d.problems, p.Error())
+		}
+	}
+}
+
+func labelMounts(s compose.Service) []labels.Mount {
+	var out []labels.Mount
+	for _, m := range s.Mounts {
+		out = append(out, labels.Mount{Kind: m.Kind, Volume: m.Volume, Source: m.Source, Target: m.Target})
+	}
+	return out
+}
+
+// runningContainer returns the service's running container with the lowest
+// number.
+func runningContainer(p compose.Project, service string) (compose.Container, error) {
+	s, ok := p.Service(service)
+	if !ok || len(s.Containers) == 0 {
+		return compose.Container{}, fmt.Errorf("service %q has no container: start it with \"docker compose up -d %s\"", service, service)
+	}
+	for _, c := range s.Containers {
+		if c.State == compose.StateRunning {
+			return c, nil
+		}
+	}
+	return compose.Container{}, fmt.Errorf("service %q is not running: its container %s is %s", service, s.Containers[0].Name, s.Containers[0].State)
+}

@@ -1,0 +1,116 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// Labels on helpers, besides compose.LabelHelper, whose value is the run.
+const (
+	labelOwner   = "ripplebak.helper.owner"   // ID of the container that made it, or "bare"
+	labelProject = "ripplebak.helper.project" // the project it works for
+)
+
+// helperStart bounds how long a helper may take to call back.
+const helperStart = 60 * time.Second
+
+// helper is a throwaway container that has called back.
+type helper struct {
+	host *host
+	id   string
+	peer *volume.Peer
+}
+
+// mountPoint is where a helper finds its nth volume. Volumes' names are
+// hostile, so that they are no paths.
+func mountPoint(n int) string { return fmt.Sprintf("/volumes/%d", n) }
+
+// readCaps is what reading takes, writeCaps what restoring takes.
+func readCaps() []string { return []string{"DAC_READ_SEARCH"} }
+
+func writeCaps() []string {
+	return []string{"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"}
+}
+
+// startHelper starts a helper for the volumes (Docker's names), in this order,
+// and waits until it has called back.
+func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run string, volumes []string, write bool) (_ *helper, err error) {
+	pending := l.Expect(min(len(volumes), maxConnections))
+	defer func() {
+		if err != nil {
+			pending.Close()
+		}
+	}()
+	spec := docker.HelperSpec{
+		Image: h.image,
+		Argv:  []string{"/ripplebak", "helper"},
+		Env: []string{
+			"RIPPLEBAK_HELPER_SOCKET=" + docker.SocketDir + "/" + pending.SocketName(),
+			"RIPPLEBAK_HELPER_TOKEN=" + pending.Token,
+			fmt.Sprintf("RIPPLEBAK_HELPER_CONNECTIONS=%d", min(len(volumes), maxConnections)),
+		},
+		Labels:       map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project},
+		SocketVolume: h.socketVolume, SocketBind: h.socketBind,
+		CapAdd: readCaps(),
+	}
+	if write {
+		spec.CapAdd = writeCaps()
+		spec.Env = append(spec.Env, crashEnv()...)
+	}
+	for i, v := range volumes {
+		spec.Mounts = append(spec.Mounts, docker.HelperMount{Volume: v, Target: mountPoint(i), ReadOnly: !write})
+	}
+	c, err := h.engine.StartHelper(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	called, cancel := context.WithTimeoutCause(ctx, helperStart, errors.New("it did not call back in time"))
+	defer cancel()
+	peer, err := a.acceptHelper(called, h, c.ID, pending)
+	if err != nil {
+		return nil, errors.Join(err, h.engine.RemoveHelper(context.WithoutCancel(ctx), c.ID))
+	}
+	return &helper{host: h, id: c.ID, peer: peer}, nil
+}
+
+// maxConnections bounds how many volumes a helper walks at once.
+const maxConnections = 4
+
+func ownerOf(h *host) string {
+	if h.self == nil {
+		return "bare"
+	}
+	return h.self.ID
+}
+
+// acceptHelper waits for the call, and no longer than the container lives.
+func (a *App) acceptHelper(ctx context.Context, h *host, id string, pending *volume.Pending) (*volume.Peer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		end, err := h.engine.HelperEnd(ctx, id)
+		if err == nil {
+			cancel(fmt.Errorf("the helper ended with %d %s before it called back", end.Code, end.Error))
+		}
+	}()
+	peer, err := pending.Accept(ctx)
+	cancel(nil)
+	<-ended
+	if err != nil {
+		return nil, fmt.Errorf("start helper: %w", err)
+	}
+	return peer, nil
+}
+
+// close ends the helper and removes its container.
+func (c *helper) close(ctx context.Context) error {
+	return errors.Join(c.peer.Close(), c.host.engine.RemoveHelper(ctx, c.id))
+}

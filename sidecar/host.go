@@ -1,0 +1,125 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// host is where the sidecar finds itself: the Engine, its own container, and
+// what that container has mounted.
+type host struct {
+	engine  *docker.Engine
+	info    docker.Info
+	self    *docker.Container // nil on the bare host
+	project string
+	// name is under which snapshots are filed.
+	name string
+	// state is nil where there is no state volume.
+	state *state.Dir
+	// socketVolume is the volume of the helpers' socket; socketBind is its
+	// directory on the host. Both empty: helpers cannot be reached.
+	socketVolume, socketBind string
+	// image is what helpers run.
+	image string
+}
+
+func (h *host) hasSocket() bool { return h.socketVolume != "" || h.socketBind != "" }
+
+func (h *host) selfID() string {
+	if h.self == nil {
+		return ""
+	}
+	return h.self.ID
+}
+
+// lookAround connects to the Engine and finds out where we are.
+func (a *App) lookAround(ctx context.Context) (*host, error) {
+	engine, err := docker.Connect(ctx, docker.Options{
+		Host: a.Settings.DockerHost,
+		Log:  func(msg string) { a.Log.Warn().Msg(msg) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	h := &host{engine: engine}
+	if err := a.fill(ctx, h); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return h, nil
+}
+
+func (a *App) fill(ctx context.Context, h *host) error {
+	var err error
+	if h.info, err = h.engine.Info(ctx); err != nil {
+		return err
+	}
+	h.name = a.Settings.Host
+	if h.name == "" {
+		h.name = h.info.Name
+	}
+	self, err := h.engine.Self(ctx)
+	switch {
+	case err == nil:
+		h.self = &self
+	case !errors.Is(err, docker.ErrNotInContainer):
+		return err
+	}
+	h.project = a.Settings.Project
+	if h.project == "" && h.self != nil {
+		h.project = h.self.Project()
+	}
+	if h.project == "" {
+		return errors.New("no project is known: set RIPPLEBAK_PROJECT to the name of the Compose project")
+	}
+	if h.self != nil {
+		return a.fillFromSelf(h)
+	}
+	return a.fillBareHost(h)
+}
+
+// fillFromSelf finds the state volume and the socket's volume among our own
+// mounts. Without one of them nothing is made up in its place.
+func (a *App) fillFromSelf(h *host) error {
+	h.image = h.self.ImageID
+	for _, m := range h.self.Mounts {
+		switch path.Clean(m.Destination) {
+		case path.Clean(a.Settings.StateDir):
+			d, err := state.Open(a.Settings.StateDir)
+			if err != nil {
+				return err
+			}
+			h.state = d
+		case path.Clean(a.Settings.RunDir):
+			if m.Type == "volume" {
+				h.socketVolume = m.Name
+			} else {
+				h.socketBind = m.Source
+			}
+		}
+	}
+	return nil
+}
+
+// fillBareHost uses directories of the host itself.
+func (a *App) fillBareHost(h *host) error {
+	h.image = a.Settings.Env("RIPPLEBAK_IMAGE")
+	if h.image == "" {
+		h.image = "ripplebak:latest"
+	}
+	d, err := state.Open(a.Settings.StateDir)
+	if err != nil {
+		return fmt.Errorf("%w; outside a container, set RIPPLEBAK_STATE_DIR to a directory of your own", err)
+	}
+	h.state = d
+	if err := os.MkdirAll(a.Settings.RunDir, 0o700); err != nil {
+		return fmt.Errorf("make the helpers' socket directory: %w; outside a container, set RIPPLEBAK_RUN_DIR to a directory of your own", err)
+	}
+	h.socketBind = a.Settings.RunDir
+	return nil
+}

@@ -1,0 +1,105 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/labels"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/storage/location"
+)
+
+// Plan says what a backup of the given services (none: all) would do. It
+// changes nothing.
+func (a *App) Plan(ctx context.Context, services []string) (_ *plan.Plan, err error) {
+	h, err := a.lookAround(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	p, _, err := a.makePlan(ctx, h, services)
+	return p, err
+}
+
+// makePlan reads everything that a plan is decided upon, and has it made.
+func (a *App) makePlan(ctx context.Context, h *host, services []string) (*plan.Plan, *discovery, error) {
+	d, err := a.discover(ctx, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	probes, err := a.probeAll(ctx, h, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	foreign, err := a.foreignWriters(ctx, h, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(services) == 0 {
+		services = nil
+	}
+	p := plan.Make(plan.Input{
+		Project: d.project, Specs: d.specs, VolumeSpecs: d.volumeSpecs,
+		Problems: d.problems, Notices: d.notices, Probes: probes, ForeignWriters: foreign, Select: services,
+		HasState: h.state != nil, HasSocket: h.hasSocket(), LocalRepository: a.localRepository(), Engine: dump.Lookup,
+	})
+	return p, d, nil
+}
+
+// localRepository is the path of a repository on this machine, or empty.
+func (a *App) localRepository() string {
+	l, err := location.Parse(a.Settings.Repository)
+	if err != nil || !l.Local() {
+		return ""
+	}
+	return l.Path
+}
+
+// PlanFile makes a plan of compose files before anything runs. What only a
+// running container can say is left open.
+func (a *App) PlanFile(ctx context.Context, files []string, services []string) (*plan.Plan, error) {
+	project, err := compose.FromFile(ctx, files, compose.FileOptions{ProjectName: a.Settings.Project, Env: a.Settings.Env})
+	if err != nil {
+		return nil, err
+	}
+	d := &discovery{project: project, notices: project.Notes}
+	d.readLabels(a.Settings.TrustImageLabels)
+	probes := map[string]plan.Probe{}
+	for name, spec := range d.specs {
+		if spec.Enabled && spec.Dump != nil {
+			probes[name] = fileProbe(d, spec)
+		}
+	}
+	if len(services) == 0 {
+		services = nil
+	}
+	for i := range d.project.Volumes {
+		d.project.Volumes[i].Exists = true // Compose makes them
+	}
+	return plan.Make(plan.Input{
+		Project: d.project, Specs: d.specs, VolumeSpecs: d.volumeSpecs, Problems: d.problems, Notices: d.notices,
+		Probes: probes, Select: services, HasState: true, HasSocket: true, Engine: dump.Lookup,
+	}), nil
+}
+
+// fileProbe stands for a database that does not run yet: the databases that
+// the label names, or the one that the image makes.
+func fileProbe(d *discovery, spec labels.Spec) plan.Probe {
+	engine, ok := dump.Lookup(spec.Dump.Engine)
+	if !ok {
+		return plan.Probe{}
+	}
+	s, _ := d.project.Service(spec.Service)
+	var targets []string
+	for _, m := range s.Mounts {
+		targets = append(targets, m.Target)
+	}
+	dirs := engine.FallbackDataDirs(func(string) string { return "" }, targets)
+	if spec.Dump.Databases == nil {
+		return plan.Probe{DataDirs: dirs, Err: fmt.Errorf("which databases there are is known once service %q runs", spec.Service)}
+	}
+	return plan.Probe{DataDirs: dirs, Err: errors.New("it is dumped once its service runs")}
+}

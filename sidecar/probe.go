@@ -1,0 +1,154 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/labels"
+	"github.com/ripplebak/ripplebak/plan"
+)
+
+// probeTime bounds how long a database may take to say what it is.
+const probeTime = 30 * time.Second
+
+// probeAll asks the database of each service that wants a dump.
+func (a *App) probeAll(ctx context.Context, h *host, d *discovery) (map[string]plan.Probe, error) {
+	probes := map[string]plan.Probe{}
+	for name, spec := range d.specs {
+		if !spec.Enabled || spec.Dump == nil {
+			continue
+		}
+		engine, ok := dump.Lookup(spec.Dump.Engine)
+		if !ok {
+			continue // the plan says so
+		}
+		p := a.probeService(ctx, h, d, engine, dump.Request{Service: name, User: spec.Dump.User, Databases: spec.Dump.Databases})
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		probes[name] = p
+	}
+	return probes, nil
+}
+
+func (a *App) probeService(ctx context.Context, h *host, d *discovery, engine dump.Engine, req dump.Request) plan.Probe {
+	p := plan.Probe{DataDirs: d.dataDirs(engine, req.Service)}
+	c, err := runningContainer(d.project, req.Service)
+	if err != nil {
+		p.Err = err
+		return p
+	}
+	p.Container = c.ID
+	p.Facts, p.Err = a.probe(ctx, h, engine, req, c.ID)
+	var exit *docker.ExitError
+	if errors.As(p.Err, &exit) && (exit.Code == 126 || exit.Code == 127) {
+		p.Missing = fmt.Sprintf("the client of %q is not in the container: %s", engine.Name(), a.Redactor().Redact(exit.Stderr))
+	}
+	return p
+}
+
+// probe asks one container. Its error says what the engine makes of it.
+func (a *App) probe(ctx context.Context, h *host, engine dump.Engine, req dump.Request, container string) (dump.Facts, error) {
+	out, _, err := h.engine.Run(ctx, docker.ExecRequest{
+		Container: container, Argv: engine.Probe(req).Argv, Stall: probeTime, Deadline: probeTime,
+	})
+	if err != nil {
+		return dump.Facts{}, a.explain(engine, req.Service, err)
+	}
+	facts, err := engine.ParseProbe(req, out)
+	if err != nil {
+		return dump.Facts{}, fmt.Errorf("ask the database of service %q: %w", req.Service, err)
+	}
+	return facts, nil
+}
+
+// explain adds what the engine knows of an error text.
+func (a *App) explain(engine dump.Engine, service string, err error) error {
+	var exit *docker.ExitError
+	if errors.As(err, &exit) {
+		if why := engine.Explain(exit.Stderr, exit.Code); why != "" {
+			return fmt.Errorf("service %q: %s: %w", service, why, err)
+		}
+	}
+	return fmt.Errorf("service %q: %w", service, err)
+}
+
+// dataDirs are the engine's own directories as the container's environment
+// says, for a server that cannot be asked.
+func (d *discovery) dataDirs(engine dump.Engine, service string) []string {
+	s, ok := d.project.Service(service)
+	if !ok || len(s.Containers) == 0 {
+		return nil
+	}
+	var targets []string
+	for _, m := range s.Mounts {
+		targets = append(targets, m.Target)
+	}
+	env := func(name string) string {
+		v, _ := d.containers[s.Containers[0].ID].LookupEnv(name)
+		return v
+	}
+	return engine.FallbackDataDirs(env, targets)
+}
+
+// foreignWriters are running containers outside the project that write to the
+// volumes that are to be one point in time, by volume.
+func (a *App) foreignWriters(ctx context.Context, h *host, d *discovery) (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, s := range d.project.Services {
+		spec := d.specs[s.Name]
+		if !spec.Enabled || spec.During == labels.Live {
+			continue
+		}
+		for _, m := range s.Mounts {
+			if m.Kind != compose.KindVolume || out[m.Name] != nil {
+				continue
+			}
+			users, err := h.foreignUsers(ctx, m.Name, true)
+			if err != nil {
+				return nil, err
+			}
+			out[m.Name] = users
+		}
+	}
+	return out, nil
+}
+
+// foreignUsers names the running containers outside the project, ours left
+// out, that mount a volume.
+func (h *host) foreignUsers(ctx context.Context, volume string, writers bool) ([]string, error) {
+	users, err := h.engine.VolumeUsers(ctx, volume)
+	if errors.Is(err, docker.ErrNoVolume) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, c := range users {
+		_, helper := c.Labels[compose.LabelHelper]
+		oneOff := c.Labels[compose.LabelOneOff] == "True"
+		mine := c.Project() == h.project && !oneOff || c.ID == h.selfID() || helper
+		if mine || !c.Running || writers && !writes(c, volume) {
+			continue
+		}
+		names = append(names, "container "+c.Name)
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+func writes(c docker.Container, volume string) bool {
+	for _, m := range c.Mounts {
+		if m.Name == volume && m.RW {
+			return true
+		}
+	}
+	return false
+}

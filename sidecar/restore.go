@@ -1,0 +1,269 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// RestoreOptions say what a restore is to do.
+type RestoreOptions struct {
+	// Snapshot is an ID, a prefix of one, or "latest".
+	Snapshot string
+	// Services, Volumes and Databases choose items; all empty: every item.
+	// A database is named SERVICE/DATABASE.
+	Services, Volumes, Databases []string
+	// Globals gives existing roles the stored password and attributes too.
+	Globals bool
+	// KeepExtra leaves files that are not in the snapshot.
+	KeepExtra bool
+	// NoSafety leaves out the safety snapshot.
+	NoSafety bool
+	// DryRun prints the plan and ends.
+	DryRun bool
+	// Wait is how long to wait for another run.
+	Wait time.Duration
+	// Confirm is shown the plan and asked before anything is touched.
+	Confirm func(*plan.Restore) error
+}
+
+// RestoreReport says what a restore did.
+type RestoreReport struct {
+	Project string         `json:"project"`
+	Plan    *plan.Restore  `json:"plan"`
+	DryRun  bool           `json:"dry_run"`
+	Safety  string         `json:"safety_snapshot,omitempty"`
+	Items   []RestoredItem `json:"items"`
+	Seconds float64        `json:"seconds"`
+	Notes   []string       `json:"notes"`
+	// Downtime is how long each service was not running, in seconds.
+	Downtime map[string]float64 `json:"downtime_seconds"`
+}
+
+// RestoredItem is what became of one item.
+type RestoredItem struct {
+	Key      string  `json:"key"`
+	Restored bool    `json:"restored"`
+	Error    string  `json:"error,omitempty"`
+	Seconds  float64 `json:"seconds"`
+	// Bytes is what was written for it; Files how many files were created,
+	// replaced, removed or changed in their metadata; Unchanged how many were
+	// as they should be.
+	Bytes     int64    `json:"bytes"`
+	Files     int64    `json:"files"`
+	Removed   int64    `json:"removed"`
+	Unchanged int64    `json:"unchanged"`
+	Notes     []string `json:"notes,omitempty"`
+}
+
+// restore is one execution of a restore plan.
+type restore struct {
+	app      *App
+	host     *host
+	found    *discovery
+	plan     *plan.Restore
+	opt      RestoreOptions
+	vault    *vault
+	id       string
+	listener *volume.Listener
+	journal  state.Journal
+	sources  map[string]*sourceItem // by item key
+	missing  []error                // items that were wanted and are good nowhere
+	probes   map[string]plan.Probe
+	report   *RestoreReport
+	downAt   map[string]time.Time
+}
+
+// Restore brings items of a snapshot back. Errors: ErrProblems before anything
+// was touched, ErrDeclined, ErrRestoreFailed with a report, repository.ErrNoSnapshot
+// and whatever stopped it.
+func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreReport, err error) {
+	h, err := a.lookAround(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	id := newRunID()
+	if !opt.DryRun {
+		release, err := a.begin(ctx, h, id, opt.Wait)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	}
+	v, err := a.openVault(ctx, h.state, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	ctx, err = a.lockForRestore(ctx, v, h, opt.Wait)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.repo.LoadIndex(ctx); err != nil {
+		return nil, err
+	}
+	r := &restore{
+		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{},
+		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
+		report:  &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
+	}
+	return r.report, r.do(ctx)
+}
+
+// lockForRestore takes the shared lock. A key that may only read must not be
+// in the way on the day of the restore: without a lock it goes on, and says so.
+func (a *App) lockForRestore(ctx context.Context, v *vault, h *host, wait time.Duration) (context.Context, error) {
+	err := a.lockShared(ctx, v, h, wait)
+	switch {
+	case err == nil:
+		return v.lock.Context(), nil
+	case errors.Is(err, storage.ErrDenied):
+		a.Log.Warn().Msg("the repository cannot be locked with these credentials: going on without; nothing else may prune it meanwhile")
+		return ctx, nil
+	}
+	return nil, err
+}
+
+// do decides, asks, and acts.
+func (r *restore) do(ctx context.Context) error {
+	started := r.app.Now()
+	defer func() { r.report.Seconds = r.app.Now().Sub(started).Seconds() }()
+	if err := r.decide(ctx); err != nil {
+		return err
+	}
+	r.report.Plan = r.plan
+	if len(r.plan.Problems) > 0 {
+		return &ProblemsError{Problems: r.plan.Problems}
+	}
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	if r.opt.DryRun {
+		return nil
+	}
+	if r.opt.Confirm != nil {
+		if err := r.opt.Confirm(r.plan); err != nil {
+			return err
+		}
+	}
+	return r.execute(ctx)
+}
+
+// decide reads the project and the snapshots and has the plan made.
+func (r *restore) decide(ctx context.Context) error {
+	d, err := r.app.discover(ctx, r.host)
+	if err != nil {
+		return err
+	}
+	r.found = d
+	sources, warnings, problems, err := r.chooseSources(ctx)
+	if err != nil {
+		return err
+	}
+	in := plan.RestoreInput{
+		Project: d.project, Sources: sources, Warnings: warnings, Safety: !r.opt.NoSafety,
+		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
+	}
+	for _, v := range d.project.Volumes {
+		if in.ForeignUsers[v.Name], err = r.host.foreignUsers(ctx, v.Name, false); err != nil {
+			return err
+		}
+	}
+	faults, err := r.checkTargets(ctx, sources)
+	if err != nil {
+		return err
+	}
+	in.Problems = append(problems, faults...)
+	r.plan = plan.MakeRestore(in)
+	return nil
+}
+
+// execute carries the plan out. What was stopped is started again on every way
+// out; the first failure of an item ends that item only.
+func (r *restore) execute(ctx context.Context) (err error) {
+	if r.host.hasSocket() {
+		if r.listener, err = volume.Listen(r.app.Settings.RunDir); err != nil {
+			return err
+		}
+		defer r.listener.Close()
+	}
+	defer func() { err = errors.Join(err, r.startAll(context.WithoutCancel(ctx))) }()
+	for _, op := range r.plan.Operations {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.step(ctx, op); err != nil {
+			return err
+		}
+	}
+	return r.verdict()
+}
+
+func (r *restore) step(ctx context.Context, op plan.RestoreOperation) error {
+	switch op.Do {
+	case plan.Safety:
+		return r.safety(ctx, op)
+	case plan.StopService:
+		return r.stop(ctx, op)
+	case plan.CreateVolume:
+		return r.createVolume(ctx, op)
+	case plan.FillVolume:
+		return r.fillVolume(ctx, op)
+	case plan.StartEngine:
+		return r.startEngine(ctx, op)
+	case plan.LoadDump:
+		return r.loadDump(ctx, op)
+	case plan.StartService:
+		return r.start(ctx, op.Service)
+	case plan.StopEngine:
+		return r.stopEngine(ctx, op)
+	}
+	return fmt.Errorf("the plan has the unknown step %q", op.Do)
+}
+
+// verdict is nil only when every item of the plan was restored.
+func (r *restore) verdict() error {
+	done := map[string]bool{}
+	for _, i := range r.report.Items {
+		done[i.Key] = i.Restored
+	}
+	errs := slices.Clone(r.missing)
+	for _, it := range r.plan.Items {
+		if !done[it.Key] {
+			errs = append(errs, fmt.Errorf("%s: the old data is in place", it.Key))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(append([]error{ErrRestoreFailed}, errs...)...)
+	}
+	return nil
+}
+
+// item begins the report of an item; the returned function ends it.
+func (r *restore) item(key string) (*RestoredItem, func(error)) {
+	started := r.app.Now()
+	it, _ := r.plan.Item(key)
+	r.app.progress().Begin(key, it.Bytes)
+	out := &RestoredItem{Key: key}
+	return out, func(err error) {
+		out.Seconds = r.app.Now().Sub(started).Seconds()
+		out.Restored = err == nil
+		state := "restored"
+		if err != nil {
+			state, out.Error = "failed", r.app.Redactor().Redact(err.Error())
+			r.app.Log.Error().Str("item", key).Str("error", out.Error).Msg("item was not restored, its old data is in place")
+		} else {
+			r.app.Log.Info().Str("item", key).Int64("bytes", out.Bytes).Int64("files", out.Files).Float64("seconds", out.Seconds).Msg("item restored")
+		}
+		r.app.progress().End(key, state)
+		r.report.Items = append(r.report.Items, *out)
+	}
+}

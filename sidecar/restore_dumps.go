@@ -1,0 +1,144 @@
+package sidecar
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// loadDump replaces a database by its dump, or creates missing roles.
+func (r *restore) loadDump(ctx context.Context, op plan.RestoreOperation) error {
+	key := op.Items[0]
+	item, end := r.item(key)
+	err := r.loadItem(ctx, key, item)
+	end(err)
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return cause
+	}
+	return nil
+}
+
+func (r *restore) loadItem(ctx context.Context, key string, out *RestoredItem) error {
+	src := r.sources[key]
+	engine, dumped, err := dumpedFacts(src.item)
+	if err != nil {
+		return err
+	}
+	service := src.item.Service
+	container, err := r.host.running(ctx, service)
+	if err != nil {
+		return err
+	}
+	target, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service)}, container)
+	if err != nil {
+		return err
+	}
+	if err := engine.CanRestore(dumped, target); err != nil {
+		return err
+	}
+	if src.item.Name == "" {
+		return r.loadGlobals(ctx, src, engine, dumped, target, container, out)
+	}
+	return r.loadDatabase(ctx, src, engine, dumped, target, container, out)
+}
+
+func (r *restore) loadGlobals(ctx context.Context, src *sourceItem, engine dump.Engine, dumped, target dump.Facts, container string, out *RestoredItem) error {
+	sql, err := r.readSQL(ctx, src, dump.RoleGlobals)
+	if err != nil {
+		return err
+	}
+	steps, notes, err := engine.RestoreGlobals(dump.GlobalsRequest{Dumped: dumped, Target: target, SQL: sql, Replace: r.opt.Globals})
+	if err != nil {
+		return err
+	}
+	out.Notes = append(out.Notes, notes...)
+	out.Bytes = int64(len(sql))
+	return r.runSteps(ctx, src, engine, container, steps, out)
+}
+
+func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump.Engine, dumped, target dump.Facts, container string, out *RestoredItem) error {
+	properties, err := r.readSQL(ctx, src, dump.RoleProperties)
+	if err != nil {
+		return err
+	}
+	steps, err := engine.Restore(dump.RestoreRequest{ID: r.id, Dumped: dumped, Target: target, Database: src.item.Name, Properties: properties})
+	if err != nil {
+		return err
+	}
+	entry := state.DatabaseRestore{ID: r.id, Engine: engine.Name(), Service: src.item.Service, Database: src.item.Name, User: r.userOf(src.item.Service)}
+	r.journal.Databases = append(r.journal.Databases, entry)
+	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		return err
+	}
+	err = r.runSteps(ctx, src, engine, container, steps, out)
+	if ctx.Err() != nil {
+		return err // the journal stays: the next start finds out how far it came
+	}
+	r.journal.Databases = r.journal.Databases[:len(r.journal.Databases)-1]
+	if jerr := r.saveJournal(); err == nil {
+		err = jerr
+	}
+	return err
+}
+
+func (r *restore) runSteps(ctx context.Context, src *sourceItem, engine dump.Engine, container string, steps []dump.Step, out *RestoredItem) error {
+	for _, s := range steps {
+		input, size, err := r.inputOf(ctx, src, s)
+		if err != nil {
+			return err
+		}
+		err = r.app.runStep(ctx, r.host, engine, src.item.Service, container, s, input)
+		if err != nil && s.Settled {
+			out.Notes = append(out.Notes, r.app.Redactor().Redact(err.Error()))
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		out.Bytes += size
+	}
+	return nil
+}
+
+// inputOf opens what a step reads. A source that fails in the middle ends the
+// command; it is never taken for the end of the dump.
+func (r *restore) inputOf(ctx context.Context, src *sourceItem, s dump.Step) (io.Reader, int64, error) {
+	switch s.Input {
+	case dump.InputNone:
+		return nil, 0, nil
+	case dump.InputLiteral:
+		return bytes.NewReader(s.Literal), 0, nil
+	case dump.InputDump:
+		stream, err := r.openDump(ctx, src, dumpFileOf(src.item, dump.RoleDatabase))
+		if err != nil {
+			return nil, 0, err
+		}
+		key := src.item.Key()
+		return &countingReader{ReadCloser: stream, crash: r.app.crash, advance: func(n int64) { r.app.progress().Advance(key, 0, n) }}, src.item.Bytes, nil
+	}
+	return nil, 0, fmt.Errorf("step %q reads the unknown input %d", s.Name, s.Input)
+}
+
+// countingReader tells how far it is, and passes the crash point of a restore
+// once it is under way.
+type countingReader struct {
+	io.ReadCloser
+	n       int64
+	crash   func(string)
+	advance func(int64)
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if n > 0 && c.n == 0 {
+		c.crash("mid-restore")
+	}
+	c.n += int64(n)
+	c.advance(c.n)
+	return n, err
+}

@@ -1,0 +1,191 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// readyPoll is how often a database is asked whether it is ready.
+const readyPoll = 500 * time.Millisecond
+
+// stop stops a service's running containers, which are in the journal before.
+func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
+	cs, err := r.host.containersOf(ctx, op.Service)
+	if err != nil {
+		return err
+	}
+	var now []state.Quiesced
+	for _, c := range cs {
+		if c.State == compose.StateRunning {
+			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: "stop"})
+		}
+	}
+	if len(now) == 0 {
+		return nil
+	}
+	r.journal.Quiesced = append(now, r.journal.Quiesced...)
+	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		return err
+	}
+	r.app.crash("after-journal")
+	r.downAt[op.Service] = r.app.Now()
+	for _, q := range now {
+		if err := r.host.engine.Stop(ctx, q.Container, nil); err != nil {
+			return fmt.Errorf("stop service %q: %w", op.Service, err)
+		}
+	}
+	r.app.Log.Info().Str("service", op.Service).Str("cause", op.Cause).Msg("service stopped")
+	r.app.crash("after-stop")
+	return nil
+}
+
+// start brings back a service that was stopped.
+func (r *restore) start(ctx context.Context, service string) error {
+	var rest []state.Quiesced
+	var errs []error
+	for _, q := range r.journal.Quiesced {
+		if q.Service != service {
+			rest = append(rest, q)
+			continue
+		}
+		if err := r.host.bringBack(ctx, q); err != nil {
+			errs = append(errs, err)
+			rest = append(rest, q)
+		}
+	}
+	if at, ok := r.downAt[service]; ok && len(errs) == 0 {
+		r.report.Downtime[service] += r.app.Now().Sub(at).Seconds()
+		delete(r.downAt, service)
+	}
+	r.journal.Quiesced = rest
+	return errors.Join(append(errs, r.saveJournal())...)
+}
+
+// startAll brings back whatever is still down, on the way out.
+func (r *restore) startAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, resumeTime)
+	defer cancel()
+	var errs []error
+	for len(r.journal.Quiesced) > 0 {
+		left := len(r.journal.Quiesced)
+		errs = append(errs, r.start(ctx, r.journal.Quiesced[0].Service))
+		if len(r.journal.Quiesced) == left {
+			break // what cannot be started stays in the journal
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *restore) saveJournal() error {
+	if r.journal.Empty() {
+		return r.host.state.RemoveJournal(r.journal.Run)
+	}
+	return r.host.state.WriteJournal(&r.journal)
+}
+
+// startEngine starts the database where it is down, and waits until it is
+// ready. If it does not come up, its items fail and the others go on.
+func (r *restore) startEngine(ctx context.Context, op plan.RestoreOperation) error {
+	engine, ok := r.engineOf(op.Service)
+	if !ok {
+		return fmt.Errorf("service %q has no engine in the manifest", op.Service)
+	}
+	if err := r.start(ctx, op.Service); err != nil {
+		return err
+	}
+	cs, err := r.host.containersOf(ctx, op.Service)
+	if err == nil && len(cs) == 0 {
+		err = fmt.Errorf("service %q has no container", op.Service)
+	}
+	if err != nil {
+		return err
+	}
+	if cs[0].State != compose.StateRunning {
+		if err := r.host.engine.Start(ctx, cs[0].ID); err != nil {
+			return fmt.Errorf("start service %q: %w", op.Service, err)
+		}
+	}
+	return r.app.waitReady(ctx, r.host, engine, op.Service, cs[0].ID)
+}
+
+func (r *restore) engineOf(service string) (dump.Engine, bool) {
+	for _, it := range r.plan.Items {
+		if it.Kind == manifest.Dump && it.Service == service {
+			return dump.Lookup(it.Source.Item.DumpInfo.Engine)
+		}
+	}
+	return nil, false
+}
+
+// stopEngine stops a database that was started for the restore only.
+func (r *restore) stopEngine(ctx context.Context, op plan.RestoreOperation) error {
+	cs, err := r.host.containersOf(ctx, op.Service)
+	if err != nil {
+		return err
+	}
+	for _, c := range cs {
+		if c.State == compose.StateRunning {
+			if err := r.host.engine.Stop(ctx, c.ID, nil); err != nil {
+				return fmt.Errorf("stop service %q: %w", op.Service, err)
+			}
+		}
+	}
+	return nil
+}
+
+// waitReady waits until the real server answers: over TCP on 127.0.0.1, which
+// the images' temporary init server does not, or its healthcheck passes.
+func (a *App) waitReady(ctx context.Context, h *host, engine dump.Engine, service, container string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Settings.ReadyTimeout,
+		fmt.Errorf("service %q was not ready after %s: look at \"docker compose logs %s\"", service, a.Settings.ReadyTimeout, service))
+	defer cancel()
+	var last error
+	for {
+		_, _, last = h.engine.Run(ctx, docker.ExecRequest{Container: container, Argv: engine.Ready().Argv, Deadline: probeTime})
+		if last == nil {
+			return nil
+		}
+		c, err := h.engine.Inspect(ctx, container)
+		switch {
+		case err == nil && c.HasHealthcheck && c.Health == "healthy":
+			return nil
+		case err == nil && !c.Running:
+			return fmt.Errorf("service %q stopped by itself with exit code %d: look at \"docker compose logs %s\"", service, c.ExitCode, service)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), last)
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// ensureRunning starts a service's container where it is down, and waits until
+// it is ready. The returned function stops it again if it was down.
+func (a *App) ensureRunning(ctx context.Context, h *host, engine dump.Engine, service string) (container string, stop func(context.Context) error, err error) {
+	cs, err := h.containersOf(ctx, service)
+	if err == nil && len(cs) == 0 {
+		err = fmt.Errorf("service %q has no container: create it with \"docker compose up -d %s\"", service, service)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	c := cs[0]
+	stop = func(context.Context) error { return nil }
+	if c.State != compose.StateRunning {
+		if err := h.engine.Start(ctx, c.ID); err != nil {
+			return "", nil, fmt.Errorf("start service %q: %w", service, err)
+		}
+		stop = func(ctx context.Context) error { return h.engine.Stop(ctx, c.ID, nil) }
+	}
+	return c.ID, stop, a.waitReady(ctx, h, engine, service, c.ID)
+}

@@ -1,0 +1,95 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ripplebak/ripplebak/archive"
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// createVolume makes a missing volume, with Compose's own labels so that
+// Compose adopts it.
+func (r *restore) createVolume(ctx context.Context, op plan.RestoreOperation) error {
+	it, _ := r.plan.Item(op.Items[0])
+	spec := it.Volume.Spec
+	return r.host.engine.CreateVolume(ctx, docker.Volume{Name: spec.Name, Driver: spec.Driver, Options: spec.Options, Labels: spec.Labels})
+}
+
+// fillVolume brings a volume to the state of the snapshot. The volume's own
+// journal makes it old or new, whole, whenever we die.
+func (r *restore) fillVolume(ctx context.Context, op plan.RestoreOperation) error {
+	key := op.Items[0]
+	item, end := r.item(key)
+	err := r.fill(ctx, key, item)
+	end(err)
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return cause
+	}
+	return nil
+}
+
+func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err error) {
+	it, _ := r.plan.Item(key)
+	src := r.sources[key]
+	entry := state.VolumeRestore{ID: r.id, Key: it.Name, Docker: it.Volume.Docker}
+	r.journal.Volumes = append(r.journal.Volumes, entry)
+	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		return err
+	}
+	c, err := r.app.startHelper(ctx, r.host, r.listener, r.id, []string{it.Volume.Docker}, true)
+	if err != nil {
+		return errors.Join(err, r.volumeDone())
+	}
+	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
+	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, r.restoreRequest(src))
+	if err != nil {
+		return errors.Join(err, r.undoVolume(ctx, c))
+	}
+	took(out, report)
+	return r.volumeDone()
+}
+
+// restoreRequest says what the manifest knows of the volume.
+func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
+	info := src.item.VolumeInfo
+	key := src.item.Key()
+	return volume.RestoreRequest{
+		Root: mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra,
+		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
+		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
+		Progress: func(p volume.RestoreProgress) {
+			r.app.progress().Advance(key, p.Listed, p.Fetched)
+		},
+	}
+}
+
+// undoVolume rolls a failed restore back, as far as the helper still answers;
+// if not, the journal stays and the next start does it.
+func (r *restore) undoVolume(ctx context.Context, c *helper) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), helperStart)
+	defer cancel()
+	if _, err := c.peer.Recover(ctx, mountPoint(0), r.id); err != nil {
+		r.app.Log.Warn().Msg("the interrupted restore of the volume is recovered at the next start")
+		return nil
+	}
+	return r.volumeDone()
+}
+
+func (r *restore) volumeDone() error {
+	r.journal.Volumes = r.journal.Volumes[:len(r.journal.Volumes)-1]
+	return r.saveJournal()
+}
+
+func took(out *RestoredItem, rep *volume.RestoreReport) {
+	out.Bytes = rep.BytesFetched + rep.BytesReused
+	out.Files = rep.Created + rep.Replaced + rep.MetadataOnly
+	out.Removed, out.Unchanged = rep.Removed, rep.Unchanged
+	for _, s := range rep.Skipped {
+		out.Notes = append(out.Notes, s.Path+": "+s.Reason)
+	}
+	out.Notes = append(out.Notes, rep.Warnings...)
+}

@@ -1,0 +1,172 @@
+package sidecar
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// run is one execution of a plan. It carries out the plan's operations in
+// their order and decides nothing.
+type run struct {
+	app     *App
+	host    *host
+	found   *discovery
+	plan    *plan.Plan
+	vault   *vault
+	writer  *repository.Writer
+	id      string
+	started time.Time
+	safety  bool
+	parents *parents
+
+	listener *volume.Listener
+	windows  map[string]*windowRun
+
+	mu       sync.Mutex
+	results  map[string]*result // by item key
+	warnings []string
+	journal  state.Journal
+	downtime map[string]time.Duration // by service
+}
+
+// result is what became of one item so far.
+type result struct {
+	item  manifest.Item
+	nodes []*repository.Node // the dump's files, or the volume's directory
+	done  bool
+}
+
+// newRunID makes the name of a run.
+func newRunID() string {
+	b := make([]byte, 8)
+	rand.Read(b) // never fails: it ends the program instead
+	return hex.EncodeToString(b)
+}
+
+// execute carries out the operations. What was quiesced is brought back on
+// every way out. The error is one of the run as a whole; items that failed
+// are in the results.
+func (r *run) execute(ctx context.Context) (err error) {
+	defer func() {
+		// Bringing services back does not depend on why we leave.
+		err = errors.Join(err, r.resumeAll(context.WithoutCancel(ctx)))
+		err = errors.Join(err, r.closeWindows(context.WithoutCancel(ctx)))
+	}()
+	for _, op := range r.plan.Operations {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.do(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) do(ctx context.Context, op plan.Operation) error {
+	switch op.Do {
+	case plan.RunPre:
+		return r.pre(ctx, op)
+	case plan.RunPost:
+		return r.post(ctx, op)
+	case plan.DoDump:
+		return r.dump(ctx, op)
+	case plan.Helper:
+		return r.startHelpers(ctx, op)
+	case plan.Walk:
+		return r.walk(ctx, op)
+	case plan.Quiesce:
+		return r.quiesce(ctx, op)
+	case plan.Rewalk:
+		return r.rewalk(ctx, op)
+	case plan.Resume:
+		return r.resume(ctx, op)
+	case plan.Commit:
+		return r.settleAll(ctx)
+	}
+	return fmt.Errorf("the plan has the unknown operation %q", op.Do)
+}
+
+// item returns the plan's item and its result. The executor works on an item
+// only while it has not failed.
+func (r *run) item(key string) (plan.Item, *result) {
+	it, _ := r.plan.Item(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return it, r.results[key]
+}
+
+func (r *run) failed(key string) bool {
+	_, res := r.item(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return res.item.State == manifest.Failed
+}
+
+// fail records that an item is lost to this run. The first reason stays.
+func (r *run) fail(key string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res := r.results[key]
+	if res.item.State == manifest.Failed {
+		return
+	}
+	res.item.State = manifest.Failed
+	res.item.Error = r.app.Redactor().Redact(err.Error())
+	res.item.Finished = r.app.Now()
+	res.nodes, res.done = nil, true
+	r.app.Log.Error().Str("item", key).Str("error", res.item.Error).Msg("item failed")
+	r.app.progress().End(key, string(manifest.Failed))
+}
+
+func (r *run) warn(format string, args ...any) {
+	text := r.app.Redactor().Redact(fmt.Sprintf(format, args...))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, text)
+	r.app.Log.Warn().Msg(text)
+}
+
+// prepare makes a result for each item of the plan.
+func (r *run) prepare() {
+	r.results = map[string]*result{}
+	for _, it := range r.plan.Items {
+		m := manifest.Item{Kind: it.Kind, Service: it.Service, Name: it.Name}
+		if it.Dump != nil {
+			m.Commands = it.Dump.Commands
+			m.DumpInfo = dumpInfo(it)
+		}
+		if it.Volume != nil {
+			m.During = string(it.Volume.During)
+			m.Inconsistent = it.Volume.Inconsistent
+			m.VolumeInfo = volumeInfo(it)
+		}
+		res := &result{item: m}
+		r.results[it.Key] = res
+		switch {
+		case it.Skip != "":
+			res.item.State, res.done = manifest.Skipped, true
+		case it.Broken != "":
+			r.fail(it.Key, errors.New(it.Broken))
+		}
+	}
+}
+
+func volumeInfo(it plan.Item) *manifest.VolumeInfo {
+	v := it.Volume
+	return &manifest.VolumeInfo{
+		DockerName: v.Docker, Driver: v.Volume.Driver, Options: v.Volume.Options, Labels: v.Volume.Labels,
+		External: v.Volume.External, DeviceID: v.DeviceID, Exclude: v.Exclude, UsedBy: v.UsedBy,
+	}
+}

@@ -1,0 +1,97 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// containersOf are the containers of a service as they are now, by number.
+func (h *host) containersOf(ctx context.Context, service string) ([]docker.Container, error) {
+	all, err := h.engine.ProjectContainers(ctx, h.project)
+	if err != nil {
+		return nil, err
+	}
+	var out []docker.Container
+	for _, c := range all {
+		if c.Labels[compose.LabelService] == service && c.Labels[compose.LabelOneOff] != "True" {
+			out = append(out, c)
+		}
+	}
+	sort.Slice(out, func(a, b int) bool { return numberOf(out[a]) < numberOf(out[b]) })
+	return out, nil
+}
+
+// numberOf is the container's number within its service; 1 where it has none.
+func numberOf(c docker.Container) int {
+	n, err := strconv.Atoi(c.Labels[compose.LabelNumber])
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+// running finds the service's running container with the lowest number.
+func (h *host) running(ctx context.Context, service string) (string, error) {
+	cs, err := h.containersOf(ctx, service)
+	if err != nil {
+		return "", err
+	}
+	for _, c := range cs {
+		if c.State == compose.StateRunning {
+			return c.ID, nil
+		}
+	}
+	return "", fmt.Errorf("service %q is not running", service)
+}
+
+// containerRuns says whether a container runs; known is false when the Engine
+// cannot be asked.
+func (h *host) containerRuns(ctx context.Context, id string) (alive, known bool) {
+	c, err := h.engine.Inspect(ctx, id)
+	switch {
+	case errors.Is(err, docker.ErrNoContainer):
+		return false, true
+	case err != nil:
+		return false, false
+	}
+	return c.Running, true
+}
+
+// bringBack starts or unpauses what was quiesced: the same container, or the
+// one that has taken its place. What runs already is left alone, and what is
+// gone altogether is no longer ours to bring back.
+func (h *host) bringBack(ctx context.Context, q state.Quiesced) error {
+	cs, err := h.containersOf(ctx, q.Service)
+	if err != nil {
+		return fmt.Errorf("bring back service %q: %w", q.Service, err)
+	}
+	var target *docker.Container
+	for i, c := range cs {
+		if c.ID == q.Container {
+			target = &cs[i]
+			break
+		}
+		if numberOf(c) == q.Number {
+			target = &cs[i]
+		}
+	}
+	if target == nil {
+		return nil
+	}
+	if q.How == "pause" && target.Paused {
+		err = h.engine.Unpause(ctx, target.ID)
+	} else {
+		err = h.engine.Start(ctx, target.ID)
+	}
+	if err != nil && !errors.Is(err, docker.ErrNoContainer) {
+		return fmt.Errorf("bring back service %q: %w; start it with \"docker compose up -d %s\"", q.Service, err, q.Service)
+	}
+	return nil
+}

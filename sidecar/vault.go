@@ -1,0 +1,184 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/location"
+)
+
+// vault is the opened repository with the storage that it lies in. It hands
+// out what can read, write and lock; what can delete is never asked for.
+type vault struct {
+	store storage.Store
+	repo  *repository.Repository
+	lock  *repository.Lock
+}
+
+func (v *vault) close(ctx context.Context) error {
+	var err error
+	if v.lock != nil {
+		err = v.lock.Unlock(context.WithoutCancel(ctx))
+	}
+	return errors.Join(err, v.store.Close())
+}
+
+// openStore reaches the storage. Every fault that can be seen from outside is
+// seen here, before a service is touched.
+func (a *App) openStore(ctx context.Context) (storage.Store, error) {
+	if a.Settings.Repository == "" {
+		return nil, errors.New("no repository is named: set RIPPLEBAK_REPOSITORY, for example to s3:https://HOST/BUCKET/PREFIX")
+	}
+	if a.Settings.Password == "" {
+		return nil, errors.New("no password is set: set RIPPLEBAK_PASSWORD, or RIPPLEBAK_PASSWORD_FILE")
+	}
+	loc, err := location.Parse(a.Settings.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("RIPPLEBAK_REPOSITORY: %w", err)
+	}
+	return location.Open(ctx, loc, a.Settings.Env, location.Options{
+		S3Style:      a.s3Style(),
+		StallTimeout: min(a.Settings.Stall, time.Minute),
+		Log:          func(msg string) { a.Log.Warn().Msg(a.Redactor().Redact(msg)) },
+	})
+}
+
+func (a *App) s3Style() string {
+	if a.Settings.S3Style == "auto" {
+		return ""
+	}
+	return a.Settings.S3Style
+}
+
+// openVault opens the repository. With create it is made where there is none,
+// unless this sidecar has seen one at this place before.
+func (a *App) openVault(ctx context.Context, dir *state.Dir, create bool) (*vault, error) {
+	store, err := a.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &vault{store: store}
+	if err := a.openRepository(ctx, v, dir, create); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return v, nil
+}
+
+func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, create bool) error {
+	opt := repository.Options{Now: a.Now}
+	if dir != nil {
+		opt.CacheDir = dir.CacheDir()
+		opt.Warn = func(err error) { a.Log.Warn().Msg(a.Redactor().Redact(err.Error())) }
+	}
+	err := v.store.Probe(ctx)
+	if err == nil {
+		v.repo, err = repository.Open(ctx, v.store.Reader(), a.Settings.Password, opt)
+	}
+	absent := errors.Is(err, storage.ErrNoBucket) || errors.Is(err, repository.ErrNoRepository)
+	switch {
+	case err != nil && !absent:
+		return err
+	case err == nil:
+		return a.remember(dir, v)
+	case !create:
+		if errors.Is(err, repository.ErrNoRepository) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", repository.ErrNoRepository, err)
+	}
+	if err := a.mayCreate(dir, v.store.Reader().Location()); err != nil {
+		return err
+	}
+	if err := v.store.Writer().Provision(ctx); err != nil {
+		return err
+	}
+	err = repository.Init(ctx, v.store.Reader(), v.store.Writer(), a.Settings.Password, repository.InitOptions{})
+	if err != nil && !errors.Is(err, repository.ErrExist) {
+		return err
+	}
+	if v.repo, err = repository.Open(ctx, v.store.Reader(), a.Settings.Password, opt); err != nil {
+		return err
+	}
+	a.Log.Info().Str("repository", v.store.Reader().Location()).Str("id", v.repo.Config().ID).Msg("repository created")
+	return a.remember(dir, v)
+}
+
+// mayCreate refuses to make a new repository where one has been before.
+func (a *App) mayCreate(dir *state.Dir, place string) error {
+	if dir == nil {
+		return nil
+	}
+	h, err := dir.History()
+	if err != nil {
+		return err
+	}
+	if h.Repository != "" && h.Location == place {
+		return fmt.Errorf("%w: %s held repository %.8s when this sidecar last used it; bring it back, or if it is to be abandoned, run \"init\"", ErrRepositoryGone, place, h.Repository)
+	}
+	return nil
+}
+
+func (a *App) remember(dir *state.Dir, v *vault) error {
+	if dir == nil {
+		return nil
+	}
+	id, place := v.repo.Config().ID, v.store.Reader().Location()
+	h, err := dir.History()
+	if err == nil && h.Repository == id && h.Location == place {
+		return nil
+	}
+	err = dir.UpdateHistory(func(h *state.History) { h.Repository, h.Location = id, place })
+	if err != nil {
+		a.Log.Warn().Err(err).Msg("state volume cannot be written")
+	}
+	return nil
+}
+
+// lockShared takes the shared lock, waiting for an exclusive one at most as
+// long as given.
+func (a *App) lockShared(ctx context.Context, v *vault, h *host, wait time.Duration) error {
+	opt := repository.LockOptions{Wait: wait, Host: a.lockHost(h), Now: a.Now}
+	if h != nil {
+		opt.Alive = a.lockAlive(ctx, h)
+	}
+	lock, err := v.repo.Lock(ctx, v.store.Locker(), opt)
+	if err != nil {
+		return err
+	}
+	v.lock = lock
+	return nil
+}
+
+// lockHost names us in a lock so that nobody on another host, or in another
+// container, takes our process ID for one of its own.
+func (a *App) lockHost(h *host) string {
+	if h == nil {
+		name, err := os.Hostname()
+		if err != nil {
+			name = "unknown"
+		}
+		return name + "/bare"
+	}
+	if h.self == nil {
+		return h.name + "/bare"
+	}
+	return h.info.Name + "/" + h.self.ID
+}
+
+// lockAlive says whether the container that a lock names still runs, where our
+// Engine can know.
+func (a *App) lockAlive(ctx context.Context, h *host) func(string) (alive, known bool) {
+	return func(holder string) (alive, known bool) {
+		prefix := h.info.Name + "/"
+		if len(holder) <= len(prefix) || holder[:len(prefix)] != prefix || holder == prefix+"bare" {
+			return false, false
+		}
+		return h.containerRuns(ctx, holder[len(prefix):])
+	}
+}

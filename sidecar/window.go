@@ -1,0 +1,369 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ripplebak/ripplebak/archive"
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// windowRun is the state of one window: its helpers, and the walks that are
+// still being saved.
+type windowRun struct {
+	name    string
+	keys    []string
+	helpers []*helper
+	where   map[string]mounted // by item key
+	first   map[string]archive.Result
+
+	saves errgroup.Group // of second walks
+
+	mu   sync.Mutex
+	gone map[string]time.Time // services that are down, since when
+	lost error
+}
+
+// mounted is where a volume of the window is to be found.
+type mounted struct {
+	helper *helper
+	root   string
+}
+
+func (w *windowRun) down(service string, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.gone[service]; !ok {
+		w.gone[service] = at
+	}
+}
+
+func (w *windowRun) up(service string, at time.Time) (time.Duration, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	since, ok := w.gone[service]
+	delete(w.gone, service)
+	return at.Sub(since), ok
+}
+
+func (r *run) window(name string) *windowRun { return r.windows[name] }
+
+func (r *run) windowLost(name string) bool {
+	w := r.windows[name]
+	return w == nil || w.lost != nil
+}
+
+// loseWindow fails every item of a window, because its services could not be
+// quiesced, and has them brought back at once.
+func (r *run) loseWindow(ctx context.Context, name string, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	w := r.window(name)
+	w.lost = err
+	for _, k := range w.keys {
+		r.fail(k, err)
+	}
+	return r.resumeAll(context.WithoutCancel(ctx))
+}
+
+// startHelpers starts one helper for all volumes of the window; if that fails,
+// one for each, so that a dead volume fails its own item only.
+func (r *run) startHelpers(ctx context.Context, op plan.Operation) error {
+	w := &windowRun{name: op.Window, where: map[string]mounted{}, first: map[string]archive.Result{}, gone: map[string]time.Time{}}
+	r.windows[op.Window] = w
+	var names []string
+	for _, k := range op.Items {
+		if r.failed(k) {
+			continue
+		}
+		it, _ := r.item(k)
+		w.keys = append(w.keys, k)
+		names = append(names, it.Volume.Docker)
+	}
+	if len(names) == 0 {
+		w.lost = errors.New("no item is left")
+		return nil
+	}
+	err := r.addHelper(ctx, w, w.keys, names)
+	if err == nil || len(names) == 1 {
+		return r.helperFailed(ctx, w.keys, err)
+	}
+	r.warn("one helper for %d volumes could not be started, each gets its own: %v", len(names), err)
+	for i, k := range w.keys {
+		err := r.addHelper(ctx, w, []string{k}, names[i:i+1])
+		if err := r.helperFailed(ctx, []string{k}, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) helperFailed(ctx context.Context, keys []string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	for _, k := range keys {
+		r.fail(k, err)
+	}
+	return nil
+}
+
+func (r *run) addHelper(ctx context.Context, w *windowRun, keys, names []string) error {
+	h, err := r.app.startHelper(ctx, r.host, r.listener, r.id, names, false)
+	if err != nil {
+		return err
+	}
+	w.helpers = append(w.helpers, h)
+	for i, k := range keys {
+		w.where[k] = mounted{helper: h, root: mountPoint(i)}
+	}
+	return nil
+}
+
+// walk reads the volumes of a window while services go on. Where a second
+// walk follows this one carries nearly all the data; else it is the item.
+func (r *run) walk(ctx context.Context, op plan.Operation) error {
+	w := r.window(op.Window)
+	if w.lost != nil {
+		return nil
+	}
+	again := r.walksAgain(op.Window)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxConnections)
+	for _, k := range w.keys {
+		if r.failed(k) {
+			continue
+		}
+		g.Go(func() error {
+			res, err := r.firstWalk(gctx, w, k)
+			if err != nil {
+				return r.walkFailed(gctx, k, err)
+			}
+			w.mu.Lock()
+			w.first[k] = res
+			w.mu.Unlock()
+			if !again {
+				r.volumeSaved(k, res)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	r.app.crash("between-walks")
+	if !again {
+		return r.closeWindow(ctx, w)
+	}
+	return nil
+}
+
+// walksAgain says whether the plan has a second walk for the window.
+func (r *run) walksAgain(name string) bool {
+	for _, op := range r.plan.Operations {
+		if op.Do == plan.Rewalk && op.Window == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) walkFailed(ctx context.Context, key string, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	r.fail(key, err)
+	return nil
+}
+
+func (r *run) firstWalk(ctx context.Context, w *windowRun, key string) (archive.Result, error) {
+	it, res := r.item(key)
+	r.mu.Lock()
+	res.item.Started = r.app.Now()
+	r.mu.Unlock()
+	parent := r.parents.volume(key)
+	r.app.progress().Begin(key, parent.bytes)
+	return r.save(ctx, w, it, parent, nil)
+}
+
+// parentTree is what is known of a volume from before.
+type parentTree struct {
+	tree  *repository.ID
+	trust archive.Trust
+	bytes int64
+}
+
+// save walks one volume and saves what comes.
+func (r *run) save(ctx context.Context, w *windowRun, it plan.Item, parent parentTree, spool *volume.Spool) (archive.Result, error) {
+	walk, err := r.openWalk(ctx, w, it, parent, spool)
+	if err != nil {
+		return archive.Result{}, err
+	}
+	return r.saveWalk(ctx, walk, it, parent)
+}
+
+func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, parent parentTree, spool *volume.Spool) (*volume.Walk, error) {
+	m, ok := w.where[it.Key]
+	if !ok {
+		return nil, fmt.Errorf("%s has no helper", it.Key)
+	}
+	var known volume.KnownSource
+	if parent.tree != nil {
+		known = archive.Known(ctx, r.vault.repo, *parent.tree, parent.trust)
+	}
+	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Exclude}, known, spool)
+}
+
+func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, parent parentTree) (archive.Result, error) {
+	return archive.Save(ctx, r.writer, r.vault.repo, walk, parent.tree, archive.Options{
+		DeviceID: it.Volume.DeviceID,
+		Progress: func(files, bytes int64) {
+			r.app.progress().Advance(it.Key, files, bytes)
+		},
+		CrashPoint: r.app.Crash,
+	})
+}
+
+// rewalk reads what changed since the first walk, while services are down. It
+// returns as soon as everything has left the volumes; saving goes on.
+func (r *run) rewalk(ctx context.Context, op plan.Operation) error {
+	w := r.window(op.Window)
+	if w.lost != nil {
+		return nil
+	}
+	var drained sync.WaitGroup
+	for _, k := range w.keys {
+		if r.failed(k) {
+			continue
+		}
+		drained.Add(1)
+		w.saves.Go(func() error {
+			var once sync.Once
+			release := func() { once.Do(drained.Done) }
+			defer release()
+			return r.secondWalk(ctx, w, k, release)
+		})
+	}
+	drained.Wait()
+	return nil
+}
+
+func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release func()) error {
+	it, _ := r.item(key)
+	w.mu.Lock()
+	first := w.first[key]
+	w.mu.Unlock()
+	parent := parentTree{tree: &first.Tree, trust: trustOf(first.Walk)}
+	spool, err := volume.NewSpool(volume.SpoolOptions{Dir: r.host.state.SpoolDir(), Limit: r.app.Settings.SpoolSize})
+	if err != nil {
+		return r.walkFailed(ctx, key, err)
+	}
+	defer spool.Close()
+	walk, err := r.openWalk(ctx, w, it, parent, spool)
+	if err != nil {
+		return r.walkFailed(ctx, key, err)
+	}
+	watched := make(chan struct{})
+	over := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-walk.Drained():
+			release()
+		case <-over:
+		}
+	}()
+	res, err := r.saveWalk(ctx, walk, it, parent)
+	close(over)
+	<-watched
+	if err != nil {
+		release()
+		return r.walkFailed(ctx, key, err)
+	}
+	r.volumeSaved(key, merge(first, res))
+	return nil
+}
+
+// merge adds up what two walks of one volume did; the tree is the second's.
+func merge(first, second archive.Result) archive.Result {
+	second.BytesRead += first.BytesRead
+	return second
+}
+
+func trustOf(w volume.WalkResult) archive.Trust {
+	return archive.Trust{WalkStarted: w.Started, Slack: time.Duration(w.SlackMillis) * time.Millisecond, StableInodes: w.StableInodes}
+}
+
+// volumeSaved takes over what a walk came to.
+func (r *run) volumeSaved(key string, res archive.Result) {
+	it, result := r.item(key)
+	r.mu.Lock()
+	i := &result.item
+	i.Files, i.Bytes = res.Files, res.Bytes
+	i.VolumeInfo.WalkStartedSec, i.VolumeInfo.WalkStartedNsec = res.Walk.Started.Sec, res.Walk.Started.Nsec
+	i.VolumeInfo.StableInodes, i.VolumeInfo.SlackMillis = res.Walk.StableInodes, res.Walk.SlackMillis
+	for _, w := range res.Warnings {
+		i.Warnings = append(i.Warnings, r.app.Redactor().Redact(w))
+	}
+	i.VolumeInfo.Unreadable = res.Unreadable
+	if res.UnreadableCount > 0 && it.Volume.OnError != "warn" {
+		i.State = manifest.Partial
+		i.Error = fmt.Sprintf("%d files could not be read, the first of them %q", res.UnreadableCount, first(res.Unreadable))
+	}
+	node := res.Root
+	node.Name = manifest.Escape(it.Name)
+	result.nodes = []*repository.Node{&node}
+	r.mu.Unlock()
+	r.good(key)
+}
+
+func first(s []string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[0]
+}
+
+// closeWindow waits until the window's walks are saved, and ends its helpers.
+func (r *run) closeWindow(ctx context.Context, w *windowRun) error {
+	err := w.saves.Wait()
+	for _, h := range w.helpers {
+		err = errors.Join(err, h.close(context.WithoutCancel(ctx)))
+	}
+	w.helpers = nil
+	return err
+}
+
+// settleAll waits for everything that is still being saved.
+func (r *run) settleAll(ctx context.Context) error {
+	if err := r.closeWindows(ctx); err != nil {
+		return err
+	}
+	for _, it := range r.plan.Items {
+		_, res := r.item(it.Key)
+		if !res.done {
+			r.fail(it.Key, errors.New("the run did not come to it"))
+		}
+	}
+	return nil
+}
+
+func (r *run) closeWindows(ctx context.Context) error {
+	var errs []error
+	for _, w := range r.windows {
+		errs = append(errs, r.closeWindow(ctx, w))
+	}
+	return errors.Join(errs...)
+}
