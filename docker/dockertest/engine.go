@@ -36,6 +36,8 @@ type Engine struct {
 	commands   map[string]Program
 	execs      map[string]*execution
 	faults     []*armed
+	ignore     bool
+	before     func()
 	calls      []string
 	seq        int
 	serving    sync.WaitGroup
@@ -125,6 +127,21 @@ func (e *Engine) Up() {
 			e.t.Errorf("dockertest: %v", err)
 		}
 	}()
+}
+
+// IgnoreFilters makes lists answer with everything that there is, as a proxy
+// that drops parameters would.
+func (e *Engine) IgnoreFilters() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ignore = true
+}
+
+// BeforeCreate calls fn once, when the next container is about to be created.
+func (e *Engine) BeforeCreate(fn func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.before = fn
 }
 
 // Calls are the calls that were made so far, as "METHOD /path" with {id} and

@@ -100,6 +100,13 @@ func (e *Engine) AddVolume(v Volume) {
 	e.volumes[v.Name] = v
 }
 
+// RemoveVolume takes a volume away.
+func (e *Engine) RemoveVolume(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.volumes, name)
+}
+
 // AddImage adds an image, by reference or ID.
 func (e *Engine) AddImage(ref string, labels map[string]string) {
 	e.mu.Lock()

@@ -177,7 +177,7 @@ func (e *Engine) list(w http.ResponseWriter, r *http.Request, _ string) {
 	defer e.mu.Unlock()
 	out := []container.Summary{}
 	for _, b := range e.containers {
-		if labelled(f, b.Labels) {
+		if e.ignore || labelled(f, b.Labels) {
 			out = append(out, container.Summary{ID: b.ID, Names: []string{"/" + b.Name}, Image: b.Image, ImageID: b.ImageID,
 				Labels: b.Labels, State: b.State, Mounts: b.points()})
 		}
@@ -289,6 +289,13 @@ func (e *Engine) create(w http.ResponseWriter, r *http.Request, _ string) {
 		e.unexpected(r, err.Error())
 	}
 	e.mu.Lock()
+	before := e.before
+	e.before = nil
+	e.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, ok := e.images[req.Image]; !ok {
 		refuse(w, http.StatusNotFound, "No such image: "+req.Image)
@@ -329,7 +336,7 @@ func (e *Engine) volumeList(w http.ResponseWriter, r *http.Request, _ string) {
 	defer e.mu.Unlock()
 	out := volume.ListResponse{Volumes: []*volume.Volume{}}
 	for _, v := range e.volumes {
-		if labelled(f, v.Labels) {
+		if e.ignore || labelled(f, v.Labels) {
 			vv := v.inspect()
 			out.Volumes = append(out.Volumes, &vv)
 		}
