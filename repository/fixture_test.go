@@ -240,3 +240,6 @@ func tryRestic(t testing.TB) func(dir string, args ...string) (string, error) {
 		return out.String(), err
 	}
 }
+
+// testPolynomial is a polynomial that stock restic once drew.
+const testPolynomial polynomial = 0x2a326323ea33ab

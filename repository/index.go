@@ -2,6 +2,7 @@ package repository
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 )
 
@@ -121,14 +122,8 @@ func (x *index) add(packs []indexedPack) {
 }
 
 func (x *index) addPack(id ID) (n uint32, known bool) {
-	for slot := x.packTab.start(id); ; slot = x.packTab.next(slot) {
-		n, ok := x.packTab.at(slot)
-		if !ok {
-			break
-		}
-		if x.packs[n] == id {
-			return n, true
-		}
+	if n, known = x.findPack(id); known {
+		return n, true
 	}
 	n = uint32(len(x.packs))
 	x.packs = append(x.packs, id)
@@ -171,13 +166,71 @@ func (x *index) reset() {
 
 // hasPack says whether an index file names the pack.
 func (x *index) hasPack(id ID) bool {
+	_, ok := x.packNumber(id)
+	return ok
+}
+
+// packNumber returns the position of a pack.
+func (x *index) packNumber(id ID) (uint32, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	return x.findPack(id)
+}
+
+func (x *index) findPack(id ID) (uint32, bool) {
 	for slot := x.packTab.start(id); ; slot = x.packTab.next(slot) {
 		n, ok := x.packTab.at(slot)
 		if !ok || x.packs[n] == id {
-			return ok
+			return n, ok
 		}
+	}
+}
+
+// packCount returns the number of packs.
+func (x *index) packCount() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.packs)
+}
+
+// packID returns the ID of the pack at a position.
+func (x *index) packID(n uint32) ID {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.packs[n]
+}
+
+// byPack sorts the entries of the first count packs by pack, at four bytes an
+// entry, and returns a function that lists the blobs of one by offset.
+func (x *index) byPack(count int) func(pack int) []packedBlob {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	starts := make([]uint32, count+1)
+	for n := range uint32(x.count) {
+		if p := int(x.entry(n).pack); p < count {
+			starts[p+1]++
+		}
+	}
+	for p := range count {
+		starts[p+1] += starts[p]
+	}
+	order := make([]uint32, starts[count])
+	next := slices.Clone(starts[:count])
+	for n := range uint32(x.count) {
+		if p := int(x.entry(n).pack); p < count {
+			order[next[p]] = n
+			next[p]++
+		}
+	}
+	return func(pack int) []packedBlob {
+		x.mu.RLock()
+		defer x.mu.RUnlock()
+		blobs := make([]packedBlob, 0, starts[pack+1]-starts[pack])
+		for _, n := range order[starts[pack]:starts[pack+1]] {
+			blobs = append(blobs, x.entry(n).packed())
+		}
+		slices.SortFunc(blobs, byOffset)
+		return blobs
 	}
 }
 

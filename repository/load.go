@@ -231,7 +231,7 @@ func (r *Repository) planRanges(handles []BlobHandle) (ranges []blobRange, pendi
 // appendRanges cuts the blobs of one pack into ranges. A blob that was asked
 // for twice is loaded once.
 func appendRanges(ranges []blobRange, pack ID, blobs []packedBlob) []blobRange {
-	slices.SortFunc(blobs, func(a, b packedBlob) int { return int(int64(a.offset) - int64(b.offset)) })
+	slices.SortFunc(blobs, byOffset)
 	blobs = slices.CompactFunc(blobs, func(a, b packedBlob) bool { return a == b })
 	for start := 0; start < len(blobs); {
 		cur := blobRange{pack: pack, offset: blobs[start].offset, end: blobs[start].offset + blobs[start].length}
