@@ -56,6 +56,10 @@ type Engine interface {
 	// to be made.
 	Files(Request, Facts) ([]File, error)
 
+	// Skipped names what a request for all leaves out although it may hold
+	// somebody's data, each with the reason.
+	Skipped(Request, Facts) []string
+
 	// Judge is the proof for one dump file that is read back before a restore.
 	Judge(role Role, item string) Proof
 

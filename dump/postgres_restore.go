@@ -177,7 +177,7 @@ BEGIN
       EXIT;
     EXCEPTION WHEN object_in_use THEN
       tries := tries + 1;
-      IF tries >= 5 THEN
+      IF tries >= 3 THEN
         RAISE;
       END IF;
     END;

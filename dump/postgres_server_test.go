@@ -23,6 +23,7 @@ type pgServer struct {
 	bin  string
 	data string
 	port string
+	path string   // where programs are found; empty: PostgreSQL's, then the usual
 	env  []string // what the "container" adds to the environment
 }
 
@@ -131,11 +132,12 @@ func (s *pgServer) run(c Command, stdin []byte) (stdout []byte, err error) {
 	if c.Stdin != (stdin != nil) {
 		s.t.Fatalf("%s: input %v, wants %v", c.Show, stdin != nil, c.Stdin)
 	}
-	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
-	if !filepath.IsAbs(cmd.Path) || strings.HasPrefix(c.Argv[0], "pg_") {
-		cmd.Path, cmd.Err = filepath.Join(s.bin, c.Argv[0]), nil
+	path := s.path
+	if path == "" {
+		path = s.bin + ":" + os.Getenv("PATH")
 	}
-	cmd.Env = append([]string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "PGPORT=" + s.port, "HOME=/nonexistent",
+	cmd := exec.Command(programIn(path, c.Argv[0]), c.Argv[1:]...)
+	cmd.Env = append([]string{"PATH=" + path, "PGPORT=" + s.port, "HOME=/nonexistent",
 		// What must not lead the client astray.
 		"PGHOST=example.invalid", "PGSERVICE=elsewhere", "PGDATABASE=elsewhere", "PGUSER=nobody"}, s.env...)
 	var out, errs bytes.Buffer
@@ -149,6 +151,21 @@ func (s *pgServer) run(c Command, stdin []byte) (stdout []byte, err error) {
 		return out.Bytes(), &commandError{err, errs.String()}
 	}
 	return out.Bytes(), nil
+}
+
+// programIn is the program that a search path leads to.
+func programIn(path, name string) string {
+	for _, dir := range filepath.SplitList(path) {
+		if file := filepath.Join(dir, name); isFile(file) {
+			return file
+		}
+	}
+	return name
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
 }
 
 type commandError struct {
@@ -180,7 +197,7 @@ func (s *pgServer) sql(database, sql string) string {
 }
 
 func (s *pgServer) trySQL(database, sql string) (string, error) {
-	cmd := exec.Command(filepath.Join(s.bin, "psql"), append(psql(database), "-h", "/var/run/postgresql", "-p", s.port, "-U", "admin", "-f", "-")[1:]...)
+	cmd := exec.Command(filepath.Join(s.bin, "psql"), append(psql(database), "-h", "127.0.0.1", "-p", s.port, "-U", "admin", "-f", "-")[1:]...)
 	cmd.Stdin = strings.NewReader(sql)
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+testPassword)
 	var errs bytes.Buffer
@@ -285,7 +302,7 @@ func (s *pgServer) restore(b backup, database, newName string) error {
 // fingerprint is what must survive of a database, by PostgreSQL's own account.
 func (s *pgServer) fingerprint(database string) string {
 	s.t.Helper()
-	cmd := exec.Command(filepath.Join(s.bin, "pg_dump"), "--create", dbname(database), "-h", "/var/run/postgresql", "-p", s.port, "-U", "admin")
+	cmd := exec.Command(filepath.Join(s.bin, "pg_dump"), "--create", dbname(database), "-h", "127.0.0.1", "-p", s.port, "-U", "admin")
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+testPassword)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
