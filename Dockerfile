@@ -8,6 +8,8 @@ ARG GO_IMAGE=golang:1.26
 # to the last stage too, when nothing has been built before.
 FROM scratch AS prebuilt
 COPY bin/ /
+# By this label the sidecar leaves its own containers out of every plan.
+LABEL io.ripplebak.sidecar=true
 HEALTHCHECK --interval=1m --timeout=10s --start-period=1m CMD ["/ripplebak", "health"]
 ENTRYPOINT ["/ripplebak"]
 CMD ["serve"]
@@ -22,6 +24,7 @@ RUN VERSION="$VERSION" scripts/build.sh /ripplebak
 
 FROM scratch
 COPY --from=builder /ripplebak /ripplebak
+LABEL io.ripplebak.sidecar=true
 HEALTHCHECK --interval=1m --timeout=10s --start-period=1m CMD ["/ripplebak", "health"]
 ENTRYPOINT ["/ripplebak"]
 CMD ["serve"]

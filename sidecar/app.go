@@ -3,6 +3,7 @@ package sidecar
 import (
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,8 +25,9 @@ type App struct {
 	Version, Command string
 	// Crash is called at each named crash point; nil in production.
 	Crash func(point string)
-	// Trace, where set, is told when each phase of a run ends.
-	redact *Redactor
+
+	redactOnce sync.Once
+	redact     *Redactor
 }
 
 // Progress is told how items come along. Its methods are called from several
@@ -59,7 +61,10 @@ func (a *App) crash(point string) {
 }
 
 // Redactor replaces secrets in whatever leaves the program.
-type Redactor struct{ secrets []string }
+type Redactor struct {
+	mu      sync.RWMutex
+	secrets []string
+}
 
 // minSecret keeps short values, such as "1", from blotting out every text.
 const minSecret = 6
@@ -71,8 +76,10 @@ func NewRedactor(secrets []string) *Redactor {
 	return r
 }
 
-// Add adds values. It must not run at the same time as the other methods.
+// Add adds values.
 func (r *Redactor) Add(secrets ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, s := range secrets {
 		if s = strings.TrimSpace(s); len(s) >= minSecret {
 			r.secrets = append(r.secrets, s)
@@ -85,6 +92,8 @@ func (r *Redactor) Redact(text string) string {
 	if r == nil {
 		return text
 	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	for _, s := range r.secrets {
 		text = strings.ReplaceAll(text, s, "***")
 	}
@@ -109,8 +118,6 @@ func (w *redactingWriter) Write(p []byte) (int, error) {
 
 // Redactor returns the app's redactor.
 func (a *App) Redactor() *Redactor {
-	if a.redact == nil {
-		a.redact = NewRedactor(a.Settings.Secrets())
-	}
+	a.redactOnce.Do(func() { a.redact = NewRedactor(a.Settings.Secrets()) })
 	return a.redact
 }

@@ -132,7 +132,9 @@ func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery,
 		}
 		defer r.listener.Close()
 	}
-	r.writer = v.repo.NewWriter(v.store.Writer(), repository.WriterOptions{CrashPoint: a.Crash})
+	if r.writer, err = v.repo.NewWriter(ctx, v.store.Writer(), repository.WriterOptions{CrashPoint: a.Crash}); err != nil {
+		return nil, err
+	}
 	report, err := r.finish(ctx, r.execute(ctx))
 	return report, errors.Join(err, r.writer.Close(context.WithoutCancel(ctx)))
 }

@@ -23,7 +23,22 @@ type CheckReport struct {
 	Repository string `json:"repository"`
 	ReadData   bool   `json:"read_data"`
 	OK         bool   `json:"ok"`
-	repository.CheckReport
+	// Findings are the first thousand; Errors and Notes count all.
+	Findings  []CheckFinding `json:"findings"`
+	Errors    uint64         `json:"errors"`
+	Notes     uint64         `json:"notes"`
+	Snapshots uint64         `json:"snapshots"`
+	Packs     uint64         `json:"packs"`
+	Blobs     uint64         `json:"blobs"`
+	BytesRead uint64         `json:"bytes_read"`
+}
+
+// CheckFinding is one thing that a check found.
+type CheckFinding struct {
+	Kind   string `json:"kind"`
+	Note   bool   `json:"note"` // nothing is lost by it
+	File   string `json:"file,omitempty"`
+	Detail string `json:"detail"`
 }
 
 // Check proves that the repository is whole. Damage is ErrDamaged, with the
@@ -47,11 +62,23 @@ func (a *App) Check(ctx context.Context, opt CheckOptions) (report *CheckReport,
 	if err != nil {
 		return nil, err
 	}
-	report = &CheckReport{Repository: v.store.Reader().Location(), ReadData: opt.ReadData, OK: found.OK(), CheckReport: found}
+	report = reportOf(found)
+	report.Repository, report.ReadData = v.store.Reader().Location(), opt.ReadData
 	if !report.OK {
-		return report, fmt.Errorf("%w: %d findings", ErrDamaged, len(found.Findings))
+		return report, fmt.Errorf("%w: %d errors", ErrDamaged, report.Errors)
 	}
 	return report, nil
+}
+
+func reportOf(c repository.CheckReport) *CheckReport {
+	out := &CheckReport{
+		OK: c.OK(), Findings: []CheckFinding{}, Errors: c.Errors, Notes: c.Notes,
+		Snapshots: c.Snapshots, Packs: c.Packs, Blobs: c.Blobs, BytesRead: c.BytesRead,
+	}
+	for _, f := range c.Findings {
+		out.Findings = append(out.Findings, CheckFinding{Kind: string(f.Kind), Note: f.Note, File: f.File, Detail: f.Detail})
+	}
+	return out
 }
 
 // InitReport says what init did.
@@ -76,6 +103,9 @@ func (a *App) Init(ctx context.Context) (report *InitReport, err error) {
 	}
 	repo, err := repository.Open(ctx, store.Reader(), a.Settings.Password, repository.Options{})
 	if err != nil {
+		return nil, err
+	}
+	if err := a.remember(a.stateDir(), &vault{store: store, repo: repo}); err != nil {
 		return nil, err
 	}
 	return &InitReport{Repository: store.Reader().Location(), ID: repo.Config().ID, Version: repo.Config().Version}, nil

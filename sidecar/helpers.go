@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
@@ -51,7 +52,7 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		Image: h.image,
 		Argv:  []string{"/ripplebak", "helper"},
 		Env: []string{
-			"RIPPLEBAK_HELPER_SOCKET=" + docker.SocketDir + "/" + pending.SocketName(),
+			"RIPPLEBAK_HELPER_SOCKET=" + docker.SocketDir + "/" + path.Base(pending.Socket),
 			"RIPPLEBAK_HELPER_TOKEN=" + pending.Token,
 			fmt.Sprintf("RIPPLEBAK_HELPER_CONNECTIONS=%d", min(len(volumes), maxConnections)),
 		},
@@ -96,7 +97,7 @@ func (a *App) acceptHelper(ctx context.Context, h *host, id string, pending *vol
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		end, err := h.engine.HelperEnd(ctx, id)
+		end, err := h.engine.HelperExit(ctx, id)
 		if err == nil {
 			cancel(fmt.Errorf("the helper ended with %d %s before it called back", end.Code, end.Error))
 		}

@@ -63,7 +63,7 @@ func (a *App) fill(ctx context.Context, h *host) error {
 	if h.name == "" {
 		h.name = h.info.Name
 	}
-	self, err := h.engine.Self(ctx)
+	self, err := h.engine.Self(ctx, docker.ReadSelfHints())
 	switch {
 	case err == nil:
 		h.self = &self

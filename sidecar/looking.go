@@ -39,7 +39,7 @@ type ItemInfo struct {
 // Snapshots lists the snapshots of the project that the settings name, or of
 // every project where they name none or all is set, oldest first.
 func (a *App) Snapshots(ctx context.Context, all bool) (out []SnapshotInfo, err error) {
-	v, err := a.openVault(ctx, nil, false)
+	v, err := a.openVault(ctx, a.stateDir(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ type ListEntry struct {
 // List calls fn for what lies below a path of a snapshot, folders first, in
 // the order of their names. The path may leave the project's folder out.
 func (a *App) List(ctx context.Context, prefix, below string, fn func(ListEntry) error) (err error) {
-	v, err := a.openVault(ctx, nil, false)
+	v, err := a.openVault(ctx, a.stateDir(), false)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (a *App) localRepository() string {
 // PlanFile makes a plan of compose files before anything runs. What only a
 // running container can say is left open.
 func (a *App) PlanFile(ctx context.Context, files []string, services []string) (*plan.Plan, error) {
-	project, err := compose.FromFile(ctx, files, compose.FileOptions{ProjectName: a.Settings.Project, Env: a.Settings.Env})
+	project, err := compose.FromFile(ctx, files, compose.FileOptions{ProjectName: a.Settings.Project, Env: a.Settings.Environment()})
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,8 @@ func (h *host) foreignUsers(ctx context.Context, volume string, writers bool) ([
 	for _, c := range users {
 		_, helper := c.Labels[compose.LabelHelper]
 		oneOff := c.Labels[compose.LabelOneOff] == "True"
-		mine := c.Project() == h.project && !oneOff || c.ID == h.selfID() || helper
+		sidecar := c.Labels[compose.LabelSidecar] == "true"
+		mine := c.Project() == h.project && !oneOff || c.ID == h.selfID() || helper || sidecar
 		if mine || !c.Running || writers && !writes(c, volume) {
 			continue
 		}

@@ -63,19 +63,45 @@ func (a *App) comeUp(ctx context.Context, dir *state.Dir, s *schedule.Schedule) 
 		return err
 	}
 	a.Log.Info().Str("version", a.Version).Str("schedule", s.String()).Str("zone", a.Settings.Location.String()).Msg("serving")
-	if a.Settings.Repository == "" || a.Settings.Password == "" {
-		return errors.New("RIPPLEBAK_REPOSITORY and RIPPLEBAK_PASSWORD must be set")
-	}
 	return ctx.Err()
+}
+
+// rehearse finds out at start what would make the run of the night fail, and
+// says it while somebody is still looking.
+func (a *App) rehearse(ctx context.Context, dir *state.Dir) {
+	v, err := a.openVault(ctx, dir, true)
+	if err == nil {
+		err = v.close(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.Log.Error().Msg("the next run would fail: " + a.Redactor().Redact(err.Error()))
+	}
+	p, err := a.Plan(ctx, nil)
+	if err == nil && len(p.Problems) > 0 {
+		err = &ProblemsError{Problems: p.Problems}
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		a.Log.Error().Msg("the next run would fail: " + a.Redactor().Redact(err.Error()))
+	default:
+		for _, it := range p.Items {
+			a.Log.Info().Str("item", it.Key).Str("cause", it.Cause).Msg("will be saved")
+		}
+	}
 }
 
 // missed reports whether a run was due since the last one that was tried.
 func (a *App) missed(dir *state.Dir, s *schedule.Schedule) bool {
 	h, err := dir.History()
-	if err != nil || h.LastAttempt.IsZero() {
+	if err != nil {
 		return false
 	}
-	return s.Missed(h.LastAttempt, a.Now())
+	last := h.LastAttempt
+	if last.IsZero() {
+		last = h.ServingSince
+	}
+	return s.Missed(last, a.Now())
 }
 
 func (a *App) logNext(s *schedule.Schedule) {
@@ -86,6 +112,7 @@ func (a *App) loop(ctx context.Context, dir *state.Dir, s *schedule.Schedule, du
 	tick := time.NewTicker(recoverEvery)
 	defer tick.Stop()
 	a.lookForDead(ctx)
+	a.rehearse(ctx, dir)
 	for {
 		select {
 		case <-ctx.Done():

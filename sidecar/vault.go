@@ -124,6 +124,20 @@ func (a *App) mayCreate(dir *state.Dir, place string) error {
 	return nil
 }
 
+// stateDir is the state directory where there is one already, for commands
+// that can do without.
+func (a *App) stateDir() *state.Dir {
+	if info, err := os.Stat(a.Settings.StateDir); err != nil || !info.IsDir() {
+		return nil
+	}
+	dir, err := state.Open(a.Settings.StateDir)
+	if err != nil {
+		a.Log.Debug().Msg(err.Error())
+		return nil
+	}
+	return dir
+}
+
 func (a *App) remember(dir *state.Dir, v *vault) error {
 	if dir == nil {
 		return nil

@@ -10,11 +10,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ripplebak/ripplebak/archive"
+	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/volume"
 )
+
+// spoolMemory is how much of a second walk waits in memory before the disk is
+// used, in bytes.
+const spoolMemory = 32 << 20
 
 // windowRun is the state of one window: its helpers, and the walks that are
 // still being saved.
@@ -23,7 +28,7 @@ type windowRun struct {
 	keys    []string
 	helpers []*helper
 	where   map[string]mounted // by item key
-	first   map[string]archive.Result
+	first   map[string]*archive.Result
 
 	saves errgroup.Group // of second walks
 
@@ -78,7 +83,7 @@ func (r *run) loseWindow(ctx context.Context, name string, err error) error {
 // startHelpers starts one helper for all volumes of the window; if that fails,
 // one for each, so that a dead volume fails its own item only.
 func (r *run) startHelpers(ctx context.Context, op plan.Operation) error {
-	w := &windowRun{name: op.Window, where: map[string]mounted{}, first: map[string]archive.Result{}, gone: map[string]time.Time{}}
+	w := &windowRun{name: op.Window, where: map[string]mounted{}, first: map[string]*archive.Result{}, gone: map[string]time.Time{}}
 	r.windows[op.Window] = w
 	var names []string
 	for _, k := range op.Items {
@@ -188,7 +193,7 @@ func (r *run) walkFailed(ctx context.Context, key string, err error) error {
 	return nil
 }
 
-func (r *run) firstWalk(ctx context.Context, w *windowRun, key string) (archive.Result, error) {
+func (r *run) firstWalk(ctx context.Context, w *windowRun, key string) (*archive.Result, error) {
 	it, res := r.item(key)
 	r.mu.Lock()
 	res.item.Started = r.app.Now()
@@ -206,11 +211,12 @@ type parentTree struct {
 }
 
 // save walks one volume and saves what comes.
-func (r *run) save(ctx context.Context, w *windowRun, it plan.Item, parent parentTree, spool *volume.Spool) (archive.Result, error) {
+func (r *run) save(ctx context.Context, w *windowRun, it plan.Item, parent parentTree, spool *volume.Spool) (*archive.Result, error) {
 	walk, err := r.openWalk(ctx, w, it, parent, spool)
 	if err != nil {
-		return archive.Result{}, err
+		return nil, err
 	}
+	defer walk.Close()
 	return r.saveWalk(ctx, walk, it, parent)
 }
 
@@ -226,13 +232,15 @@ func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, parent p
 	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Exclude}, known, spool)
 }
 
-func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, parent parentTree) (archive.Result, error) {
+func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, parent parentTree) (*archive.Result, error) {
 	return archive.Save(ctx, r.writer, r.vault.repo, walk, parent.tree, archive.Options{
 		DeviceID: it.Volume.DeviceID,
-		Progress: func(files, bytes int64) {
-			r.app.progress().Advance(it.Key, files, bytes)
+		Progress: func(p archive.Progress) {
+			r.app.progress().Advance(it.Key, p.Files, p.Bytes)
+			if p.Bytes > 0 {
+				r.app.crash("mid-stream")
+			}
 		},
-		CrashPoint: r.app.Crash,
 	})
 }
 
@@ -265,16 +273,13 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 	w.mu.Lock()
 	first := w.first[key]
 	w.mu.Unlock()
-	parent := parentTree{tree: &first.Tree, trust: trustOf(first.Walk)}
-	spool, err := volume.NewSpool(volume.SpoolOptions{Dir: r.host.state.SpoolDir(), Limit: r.app.Settings.SpoolSize})
-	if err != nil {
-		return r.walkFailed(ctx, key, err)
-	}
-	defer spool.Close()
+	parent := parentTree{tree: &first.Tree, trust: archive.TrustOf(first.Walk)}
+	spool := &volume.Spool{Dir: r.host.state.SpoolDir(), Memory: spoolMemory, Limit: r.app.Settings.SpoolSize}
 	walk, err := r.openWalk(ctx, w, it, parent, spool)
 	if err != nil {
 		return r.walkFailed(ctx, key, err)
 	}
+	defer walk.Close()
 	watched := make(chan struct{})
 	over := make(chan struct{})
 	go func() {
@@ -292,35 +297,28 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 		release()
 		return r.walkFailed(ctx, key, err)
 	}
-	r.volumeSaved(key, merge(first, res))
+	r.volumeSaved(key, res)
 	return nil
 }
 
-// merge adds up what two walks of one volume did; the tree is the second's.
-func merge(first, second archive.Result) archive.Result {
-	second.BytesRead += first.BytesRead
-	return second
-}
-
-func trustOf(w volume.WalkResult) archive.Trust {
-	return archive.Trust{WalkStarted: w.Started, Slack: time.Duration(w.SlackMillis) * time.Millisecond, StableInodes: w.StableInodes}
-}
-
 // volumeSaved takes over what a walk came to.
-func (r *run) volumeSaved(key string, res archive.Result) {
+func (r *run) volumeSaved(key string, res *archive.Result) {
 	it, result := r.item(key)
 	r.mu.Lock()
 	i := &result.item
-	i.Files, i.Bytes = res.Files, res.Bytes
+	i.Files, i.Bytes = res.Files+res.Others, int64(res.BytesAll)
 	i.VolumeInfo.WalkStartedSec, i.VolumeInfo.WalkStartedNsec = res.Walk.Started.Sec, res.Walk.Started.Nsec
 	i.VolumeInfo.StableInodes, i.VolumeInfo.SlackMillis = res.Walk.StableInodes, res.Walk.SlackMillis
 	for _, w := range res.Warnings {
-		i.Warnings = append(i.Warnings, r.app.Redactor().Redact(w))
+		i.Warnings = append(i.Warnings, warningText(w))
 	}
-	i.VolumeInfo.Unreadable = res.Unreadable
-	if res.UnreadableCount > 0 && it.Volume.OnError != "warn" {
+	for _, w := range res.Unreadable {
+		i.VolumeInfo.Unreadable = append(i.VolumeInfo.Unreadable, w.Path)
+		i.Warnings = append(i.Warnings, warningText(w))
+	}
+	if res.Partial() && it.Volume.OnError != labels.Warn {
 		i.State = manifest.Partial
-		i.Error = fmt.Sprintf("%d files could not be read, the first of them %q", res.UnreadableCount, first(res.Unreadable))
+		i.Error = fmt.Sprintf("%d files could not be read, the first of them %s", res.UnreadableCount, warningText(res.Unreadable[0]))
 	}
 	node := res.Root
 	node.Name = manifest.Escape(it.Name)
@@ -329,12 +327,7 @@ func (r *run) volumeSaved(key string, res archive.Result) {
 	r.good(key)
 }
 
-func first(s []string) string {
-	if len(s) == 0 {
-		return ""
-	}
-	return s[0]
-}
+func warningText(w volume.Warning) string { return fmt.Sprintf("%q: %s", w.Path, w.Text) }
 
 // closeWindow waits until the window's walks are saved, and ends its helpers.
 func (r *run) closeWindow(ctx context.Context, w *windowRun) error {

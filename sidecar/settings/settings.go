@@ -10,6 +10,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -64,6 +65,9 @@ type Settings struct {
 // Env returns a variable as the environment gave it, its _FILE twin read. It
 // serves the credential chain of the storage.
 func (s *Settings) Env(name string) string { return s.vars[name] }
+
+// Environment returns a copy of all variables, for what interpolates them.
+func (s *Settings) Environment() map[string]string { return maps.Clone(s.vars) }
 
 // Secrets returns the values that must never leave the program.
 func (s *Settings) Secrets() []string {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 )
 
-
 // Dir is the state directory.
 type Dir struct{ path string }
 
