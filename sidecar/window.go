@@ -212,28 +212,29 @@ type parentTree struct {
 
 // save walks one volume and saves what comes.
 func (r *run) save(ctx context.Context, w *windowRun, it plan.Item, parent parentTree, spool *volume.Spool) (*archive.Result, error) {
-	walk, err := r.openWalk(ctx, w, it, parent, spool)
+	trees := archive.NewTrees(r.vault.repo, r.writer)
+	walk, err := r.openWalk(ctx, w, it, trees, parent, spool)
 	if err != nil {
 		return nil, err
 	}
 	defer walk.Close()
-	return r.saveWalk(ctx, walk, it, parent)
+	return r.saveWalk(ctx, walk, it, trees, parent)
 }
 
-func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, parent parentTree, spool *volume.Spool) (*volume.Walk, error) {
+func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, trees *archive.Trees, parent parentTree, spool *volume.Spool) (*volume.Walk, error) {
 	m, ok := w.where[it.Key]
 	if !ok {
 		return nil, fmt.Errorf("%s has no helper", it.Key)
 	}
 	var known volume.KnownSource
 	if parent.tree != nil {
-		known = archive.Known(ctx, r.vault.repo, *parent.tree, parent.trust)
+		known = archive.Known(ctx, trees, *parent.tree, parent.trust)
 	}
 	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Exclude}, known, spool)
 }
 
-func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, parent parentTree) (*archive.Result, error) {
-	return archive.Save(ctx, r.writer, r.vault.repo, walk, parent.tree, archive.Options{
+func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, trees *archive.Trees, parent parentTree) (*archive.Result, error) {
+	return archive.Save(ctx, r.writer, trees, walk, parent.tree, archive.Options{
 		DeviceID: it.Volume.DeviceID,
 		Progress: func(p archive.Progress) {
 			r.app.progress().Advance(it.Key, p.Files, p.Bytes)
@@ -275,7 +276,8 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 	w.mu.Unlock()
 	parent := parentTree{tree: &first.Tree, trust: archive.TrustOf(first.Walk)}
 	spool := &volume.Spool{Dir: r.host.state.SpoolDir(), Memory: spoolMemory, Limit: r.app.Settings.SpoolSize}
-	walk, err := r.openWalk(ctx, w, it, parent, spool)
+	trees := archive.NewTrees(r.vault.repo, r.writer)
+	walk, err := r.openWalk(ctx, w, it, trees, parent, spool)
 	if err != nil {
 		return r.walkFailed(ctx, key, err)
 	}
@@ -290,7 +292,7 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 		case <-over:
 		}
 	}()
-	res, err := r.saveWalk(ctx, walk, it, parent)
+	res, err := r.saveWalk(ctx, walk, it, trees, parent)
 	close(over)
 	<-watched
 	if err != nil {
