@@ -2,5 +2,6 @@
 
 package sidecar
 
-// crashEnv is what helpers are told of crash points: nothing, in production.
+// crashEnv is what a helper has to be told of crash points: without the build
+// tag there are none.
 func crashEnv() []string { return nil }

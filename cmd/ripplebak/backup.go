@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ripplebak/ripplebak/sidecar"
+)
+
+func (p *program) backupCommand() *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "backup [SERVICE...]",
+		Short: "Back up now",
+		Long: "backup saves what the plan says (see \"ripplebak plan\"), and commits a snapshot.\n" +
+			"With services, only their items are saved. Items that fail do not stop the others;\n" +
+			"the snapshot is then marked incomplete.\n\n" +
+			"The repository is created if there is none.\n\n" +
+			repositoryCodes(exitIncomplete),
+		Example: example("backup", "everything", "backup db", "only what belongs to db"),
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan, and do nothing")
+	addJSON(cmd)
+	cmd.RunE = p.with(func(ctx context.Context, s *session, services []string) error {
+		if dryRun {
+			made, err := s.app.Plan(ctx, services)
+			return s.showPlan(made, err)
+		}
+		report, err := s.app.Backup(ctx, sidecar.BackupOptions{Services: services})
+		if report == nil {
+			return err
+		}
+		return errors.Join(err, s.showBackup(report))
+	})
+	return cmd
+}
+
+func (s *session) showBackup(r *sidecar.BackupReport) error {
+	s.display.close()
+	if s.json {
+		return s.printJSON(r)
+	}
+	return s.print(func(out io.Writer) error {
+		result := "complete"
+		switch {
+		case r.Snapshot == "":
+			result = "nothing was saved"
+		case !r.Complete:
+			result = "incomplete"
+		}
+		fmt.Fprintf(out, "project %s: %s\n\n", r.Project, result)
+		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "ITEM\tSTATE\tSIZE\tFILES")
+		for _, i := range r.Items {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\n", printable(i.Key()), i.State, size(i.Bytes), i.Files)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "\nread %s, stored %s, in %s\n", size(r.BytesRead), size(r.BytesStored), seconds(r.Seconds))
+		printDowntime(out, r.Downtime)
+		for _, i := range r.Items {
+			if i.Error != "" {
+				fmt.Fprintf(out, "%s: %s\n", printable(i.Key()), indented(i.Error))
+			}
+			for _, w := range i.Warnings {
+				fmt.Fprintf(out, "warning: %s: %s\n", printable(i.Key()), indented(w))
+			}
+		}
+		for _, w := range r.Warnings {
+			fmt.Fprintf(out, "warning: %s\n", indented(w))
+		}
+		if r.Snapshot != "" {
+			fmt.Fprintf(out, "snapshot %s\n", r.Snapshot)
+		}
+		return nil
+	})
+}
+
+// printDowntime says how long each service was down.
+func printDowntime(out io.Writer, down map[string]float64) {
+	var names []string
+	for n := range down {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		fmt.Fprintf(out, "%s was down for %s\n", printable(n), seconds(down[n]))
+	}
+}

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) healthCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "health",
+		Short: "Say by the exit code whether backups are recent",
+		Long: "health fails when the last good backup is older than twice the time between two\n" +
+			"scheduled ones, and says why. It is the image's health check: it asks neither Docker\n" +
+			"nor the repository, and prints nothing when all is well.\n\n" +
+			exitStatus(exitDone, exitFailed),
+		Example: "  # what the image's health check runs\n  docker compose exec backup /ripplebak health",
+		Args:    usage(cobra.NoArgs),
+		RunE: p.with(func(_ context.Context, s *session, _ []string) error {
+			return s.app.Health()
+		}),
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/sidecar"
+)
+
+// application is what the commands call.
+type application interface {
+	Plan(ctx context.Context, services []string) (*plan.Plan, error)
+	PlanFile(ctx context.Context, files, services []string) (*plan.Plan, error)
+	Backup(ctx context.Context, opt sidecar.BackupOptions) (*sidecar.BackupReport, error)
+	Restore(ctx context.Context, opt sidecar.RestoreOptions) (*sidecar.RestoreReport, error)
+	Snapshots(ctx context.Context, all bool) ([]sidecar.SnapshotInfo, error)
+	List(ctx context.Context, snapshot, path string, fn func(sidecar.ListEntry) error) error
+	Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error)
+	Init(ctx context.Context) (*sidecar.InitReport, error)
+	Serve(ctx context.Context) error
+	Health() error
+}
+
+// program is the process as the commands see it: everything from outside is
+// in here, so that a test can put its own in place.
+type program struct {
+	out, err io.Writer
+	// inTerminal and errTerminal say whether somebody can answer, and whether
+	// lines can be redrawn. size is the terminal's, in columns and rows.
+	inTerminal, errTerminal bool
+	size                    func() (columns, rows int, err error)
+	// readLine reads an answer, until the context ends.
+	readLine func(ctx context.Context) (string, error)
+	environ  []string
+	readFile func(string) ([]byte, error)
+	now      func() time.Time
+	build    buildInfo
+	// open makes the application; a test returns one of its own.
+	open func(*sidecar.App) application
+
+	// session is the running command's, once it has one.
+	session *session
+	signals signals
+}
+
+// main runs a command line and returns the exit code.
+func (p *program) main(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	err := root.ExecuteContext(ctx)
+	if p.session != nil {
+		p.session.display.close()
+	}
+	if err != nil {
+		p.complain(err)
+	}
+	return exitCode(ctx, err)
+}
+
+// env looks a variable up that is no setting.
+func (p *program) env(name string) string {
+	for _, kv := range p.environ {
+		if n, v, _ := strings.Cut(kv, "="); n == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// root is the command tree.
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ripplebak",
+		Short: "Back up a Docker Compose project, and bring it back",
+		Long: "ripplebak backs up the Docker Compose project that it runs in: its databases by\n" +
+			"their own clients, and its volumes, into an encrypted repository that stock\n" +
+			"restic can read. Services take part by their labels, settings come from the\n" +
+			"environment.\n\n" + exitStatus(exitDone, exitFailed),
+		Example: example(
+			"plan", "what a backup would do",
+			"backup", "back up now",
+			"restore latest", "bring everything back"),
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.AddCommand(
+		p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(),
+		p.planCommand(), p.checkCommand(), p.initCommand(), p.healthCommand(),
+		p.versionCommand(), completionCommand(), p.helperCommand())
+	return root
+}
+
+// example lays out invocations and what they do, one pair after the other.
+func example(pairs ...string) string {
+	var b strings.Builder
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString("  # " + pairs[i+1] + "\n  docker compose run --rm backup " + pairs[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ripplebak/ripplebak/sidecar"
+)
+
+func (p *program) restoreCommand() *cobra.Command {
+	var opt sidecar.RestoreOptions
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "restore SNAPSHOT",
+		Short: "Bring the project back",
+		Long: "restore brings items back from a snapshot: an ID, the beginning of one, or \"latest\".\n" +
+			"Without a choice of items it takes all of them; an item that is not good in the\n" +
+			"latest snapshot comes from the newest one in which it is, and the plan says so.\n\n" +
+			"Everything that is needed is read and verified first, then the plan is shown and\n" +
+			"confirmed. What will be overwritten is saved in a safety snapshot, the services\n" +
+			"that use it are stopped, and started again at the end. Volumes become exactly what\n" +
+			"the snapshot holds. An item that fails keeps its old data.\n\n" +
+			repositoryCodes(),
+		Example: example(
+			"restore latest", "everything, after asking",
+			"restore --dry-run latest", "what it would do",
+			"restore --volume uploads 4f2a1c", "one volume, from a certain snapshot",
+			"restore --database db/shop --yes latest", "one database, without asking"),
+		Args: usage(cobra.ExactArgs(1)),
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&opt.Services, "service", nil, "only what belongs to this `service`; may be repeated")
+	f.StringArrayVar(&opt.Volumes, "volume", nil, "only this `volume`; may be repeated")
+	f.StringArrayVar(&opt.Databases, "database", nil, "only this database, as `SERVICE/DATABASE`; may be repeated")
+	f.BoolVar(&opt.Globals, "globals", false, "give roles that exist the stored password and attributes, too")
+	f.BoolVar(&opt.KeepExtra, "keep-extra", false, "leave files that the snapshot does not have")
+	f.BoolVar(&opt.NoSafety, "no-safety-snapshot", false, "do not save first what will be overwritten")
+	f.BoolVar(&opt.DryRun, "dry-run", false, "verify, print the plan, and do nothing")
+	f.BoolVar(&yes, "yes", false, "do not ask")
+	addJSON(cmd)
+	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
+		opt.Snapshot = args[0]
+		if err := s.mayAsk(yes || opt.DryRun); err != nil {
+			return err
+		}
+		opt.Confirm = s.confirm(ctx, yes)
+		report, err := s.app.Restore(ctx, opt)
+		if report == nil || report.Plan == nil {
+			return err
+		}
+		return errors.Join(err, s.showRestore(report, err))
+	})
+	return cmd
+}
+
+func (s *session) showRestore(r *sidecar.RestoreReport, err error) error {
+	s.display.close()
+	switch {
+	case s.json:
+		return s.printJSON(r)
+	case errors.Is(err, sidecar.ErrDeclined), errors.Is(err, sidecar.ErrProblems):
+		return nil // the error says it all
+	case r.DryRun:
+		return s.print(r.Plan.Print)
+	}
+	return s.print(func(out io.Writer) error {
+		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "ITEM\tRESULT\tWRITTEN\tFILES\tREMOVED\tUNCHANGED\tTIME")
+		for _, i := range r.Items {
+			result := "restored"
+			if !i.Restored {
+				result = "FAILED"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", printable(i.Key), result, size(i.Bytes), i.Files, i.Removed, i.Unchanged, seconds(i.Seconds))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "\nproject %s, in %s\n", r.Project, seconds(r.Seconds))
+		printDowntime(out, r.Downtime)
+		for _, i := range r.Items {
+			if i.Error != "" {
+				fmt.Fprintf(out, "%s: %s\n", printable(i.Key), indented(i.Error))
+			}
+			for _, n := range i.Notes {
+				fmt.Fprintf(out, "note: %s: %s\n", printable(i.Key), indented(n))
+			}
+		}
+		for _, n := range r.Notes {
+			fmt.Fprintf(out, "note: %s\n", indented(n))
+		}
+		if r.Safety != "" {
+			fmt.Fprintf(out, "what was there before is in snapshot %s\n", r.Safety)
+		}
+		return nil
+	})
+}
