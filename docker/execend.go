@@ -14,40 +14,55 @@ import (
 )
 
 // endScript signals every process of a command: those that carry the mark in
-// their environment, and those of a session that one of them leads or led. A
-// command's first process leads a session of its own, so that children which
-// changed their user, and whose environment can't be read, are found too.
+// their environment, their descendants, and whoever is in a session of one of
+// them. A command's first process leads a session of its own, and whatever
+// changed its user, so that its environment can't be read, is still a
+// descendant or in the session.
 //
-// It needs sh and /proc and nothing else. $1 is the signal, $2 the mark, the
-// rest sessions found before, which count only while their leader is dead: a
-// living one may be another's by now. It prints the sessions that it found.
+// It needs sh and /proc and nothing else. $1 is the signal, $2 the mark. The
+// rest are sessions found before, as leader:start; they count if their leader
+// is dead or is still the process that started then. It prints the sessions
+// that it found in this form.
 const endScript = `sig=$1 mark=$2
 shift 2
-pids= sids=
-for s in "$@"; do [ -d "/proc/$s" ] || sids="$sids $s"; done
+known=$*
+pids=' ' sids=' ' table=
 for d in /proc/[0-9]*; do
   p=${d#/proc/}
-  [ "$p" = 1 ] && continue
-  while IFS= read -r e || [ -n "$e" ]; do
-    case $e in *"` + markVar + `=$mark"*)
-      pids="$pids $p"
-      IFS= read -r st <"$d/stat" || break
-      set -- ${st##*) }
-      case $4 in 0|1) ;; *) sids="$sids $4" ;; esac
-      break ;;
-    esac
-  done 2>/dev/null <"$d/environ"
-done 2>/dev/null
-for d in /proc/[0-9]*; do
-  [ -n "$sids" ] || break
-  p=${d#/proc/}
-  [ "$p" = 1 ] || [ "$p" = $$ ] && continue
-  IFS= read -r st 2>/dev/null <"$d/stat" || continue
+  IFS= read -r st <"$d/stat" || continue
   set -- ${st##*) }
-  for s in $sids; do [ "$4" = "$s" ] && pids="$pids $p" && break; done
+  table="$table $p:$2:$4:${20}"
+  while IFS= read -r e || [ -n "$e" ]; do
+    case $e in *"` + markVar + `=$mark"*) pids="$pids$p "; break ;; esac
+  done <"$d/environ"
+done 2>/dev/null
+started() {
+  for t in $table; do
+    case $t in "$1":*) printf %s "${t##*:}"; return ;; esac
+  done
+}
+for k in $known; do
+  now=$(started "${k%%:*}")
+  if [ -z "$now" ] || [ "$now" = "${k#*:}" ]; then sids="$sids${k%%:*} "; fi
 done
-for p in $pids; do kill "-$sig" "$p" 2>/dev/null; done
-printf '%s\n' "$sids"
+again=1
+while [ -n "$again" ]; do
+  again=
+  for t in $table; do
+    p=${t%%:*} r=${t#*:}
+    pp=${r%%:*} r=${r#*:}
+    s=${r%%:*}
+    if [ "$p" = 1 ] || [ "$p" = $$ ]; then continue; fi
+    case "$pids" in
+    *" $p "*) ;;
+    *" $pp "*) pids="$pids$p " again=1 ;;
+    *) case "$sids" in *" $s "*) pids="$pids$p " again=1 ;; *) continue ;; esac ;;
+    esac
+    case "$s$sids" in 0\ *|1\ *|*" $s "*) ;; *) sids="$sids$s " again=1 ;; esac
+  done
+done
+for p in $pids; do [ "$p" = 1 ] || kill "-$sig" "$p" 2>/dev/null; done
+for s in $sids; do printf '%s:%s\n' "$s" "$(started "$s")"; done
 `
 
 // end makes sure, once, that the command's processes are ended, and frees

@@ -366,3 +366,12 @@ func TestEngineRunIsBounded(t *testing.T) {
 	_, _, err := r.Run(t.Context(), sh(id, "cat /dev/zero"))
 	wantIs(t, err, docker.ErrTooMuchOutput)
 }
+
+func TestF11_EngineNothingToEndItWith(t *testing.T) {
+	// An image without sh: it must be said that the command may still run.
+	r := realEngine(t, docker.Options{Grace: 500 * time.Millisecond})
+	id := r.run(t, container.Config{Image: bareImage}, container.HostConfig{})
+	_, _, err := r.Run(t.Context(), docker.ExecRequest{Container: id, Argv: []string{"sleep", "30"}, Deadline: 300 * time.Millisecond})
+	wantIs(t, err, docker.ErrDeadline)
+	wantIs(t, err, docker.ErrStillRuns)
+}

@@ -63,6 +63,11 @@ func New(t testing.TB) *Engine {
 	t.Cleanup(func() {
 		stop()
 		e.Down()
+		e.mu.Lock()
+		for _, b := range e.containers {
+			e.halt(b, 137)
+		}
+		e.mu.Unlock()
 		e.running.Wait()
 		e.checkFaults()
 		if err := os.RemoveAll(dir); err != nil {
