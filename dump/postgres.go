@@ -68,7 +68,7 @@ func ours(name string) bool {
 // images listens on the socket only, and would vanish under a restore.
 func (Postgres) Ready() Command {
 	return Command{
-		Argv: []string{"pg_isready", "--host=127.0.0.1", "--quiet", "--timeout=5"},
+		Argv: shell(pgRun, "", "", "pg_isready", "--host=127.0.0.1", "--quiet", "--timeout=5"),
 		Show: "pg_isready --host=127.0.0.1",
 	}
 }

@@ -2,11 +2,13 @@ package dump
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -56,12 +58,20 @@ func TestF12_WrongPassword(t *testing.T) {
 
 func TestPostgresServerDown(t *testing.T) {
 	s := &pgServer{t: t, bin: pgBin(t), port: freePort(t)}
-	for _, c := range []Command{Postgres{}.Probe(Request{}), Postgres{}.Ready()} {
-		if _, err := s.run(c, nil); err == nil {
-			t.Errorf("%s: a server that is not there answers", c.Show)
-		} else if stderr, exit := stderrOf(t, err); len(c.Argv) > 5 && !strings.Contains((Postgres{}).Explain(stderr, exit), "is it running") && c.Argv[0] == "sh" {
-			t.Errorf("%s: %q", c.Show, stderr)
-		}
+	_, err := s.run(Postgres{}.Probe(Request{}), nil)
+	if err == nil {
+		t.Fatal("a server that is not there answers")
+	}
+	if stderr, exit := stderrOf(t, err); !strings.Contains((Postgres{}).Explain(stderr, exit), "is it running") {
+		t.Errorf("probe: %q", stderr)
+	}
+	_, err = s.run(Postgres{}.Ready(), nil)
+	if err == nil {
+		t.Fatal("a server that is not there is ready")
+	}
+	const noResponse = 2 // what pg_isready says of a server that does not answer
+	if stderr, exit := stderrOf(t, err); exit != noResponse {
+		t.Errorf("ready: exit %d, %q", exit, stderr)
 	}
 }
 
@@ -233,28 +243,23 @@ func TestPostgresSwapEndsConnections(t *testing.T) {
 	s.sql("postgres", "CREATE DATABASE shop")
 	s.sql("shop", "CREATE TABLE t (x int)")
 	b := s.backup(Request{})
-	stop := make(chan struct{})
-	done := make(chan int)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	connected := make(chan struct{})
+	var once sync.Once
 	go func() {
 		ended := 0
-		for {
-			select {
-			case <-stop:
-				done <- ended
-				return
-			default:
-			}
-			if _, err := s.trySQL("shop", "SELECT pg_sleep(600)"); err != nil && strings.Contains(err.Error(), "terminating connection") {
+		for ctx.Err() == nil {
+			said := s.holdConnection(ctx, "shop", func() { once.Do(func() { close(connected) }) })
+			if strings.Contains(said, "terminating connection") {
 				ended++
 			}
 		}
+		done <- ended
 	}()
-	waitFor(t, "the connection", func() bool {
-		return s.sql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop'") == "1"
-	})
+	<-connected
 	err := s.restore(b, "shop", "")
-	close(stop)
-	s.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'")
+	cancel()
 	if ended := <-done; ended == 0 {
 		t.Error("no connection was ended")
 	}

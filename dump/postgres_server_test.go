@@ -1,7 +1,9 @@
 package dump
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // pgServer is a private PostgreSQL server on the loopback interface and on its
@@ -324,14 +325,24 @@ func (s *pgServer) databases() string {
 	return s.sql("template1", "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database")
 }
 
-// waitFor polls what another process is about to bring about.
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if ok() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+// holdConnection connects to a database, says so, and stays until the server
+// ends the connection. It returns what psql says in the end.
+func (s *pgServer) holdConnection(ctx context.Context, database string, connected func()) string {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "psql"), append(psql(database), "-h", "127.0.0.1", "-p", s.port, "-U", "admin", "-c", "SELECT 'here'", "-c", "SELECT pg_sleep(600)")[1:]...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err.Error()
 	}
-	t.Fatalf("%s did not happen", what)
+	if err := cmd.Start(); err != nil {
+		return err.Error()
+	}
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line == "here\n" {
+		connected()
+	}
+	if err := cmd.Wait(); err != nil {
+		return errs.String()
+	}
+	return ""
 }
