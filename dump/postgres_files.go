@@ -95,24 +95,18 @@ func (Postgres) Skipped(req Request, facts Facts) []string {
 	return skipped
 }
 
-// databaseList is a bounded list of names for messages.
+// databaseList names the databases for a message.
 func (f Facts) databaseList() string {
-	const most = 10
 	var names []string
 	for _, d := range f.Databases {
-		if d.Name == "template0" || d.Name == "template1" || ours(d.Name) {
-			continue
+		if d.Name != "template0" && d.Name != "template1" && !ours(d.Name) {
+			names = append(names, d.Name)
 		}
-		if len(names) == most {
-			names = append(names, "...")
-			break
-		}
-		names = append(names, fmt.Sprintf("%q", d.Name))
 	}
 	if len(names) == 0 {
 		return "none"
 	}
-	return strings.Join(names, ", ")
+	return nameList(names)
 }
 
 func databaseCommand(facts Facts, name string) Command {
