@@ -14,18 +14,19 @@ type bufferPool struct {
 }
 
 // Capacities of buffers: small files; small directories; pages and dumps;
-// chunks usually, seldom, and at most, with what zstd may add; packs.
+// chunks most often, less often, seldom, and at most, with what zstd may add;
+// packs.
 const (
 	smallBuffer = 16 << 10
 	treeBuffer  = 64 << 10
 	pageBuffer  = 512 << 10
-	chunkBuffer = 2 << 20
+	chunkBuffer = 1 << 20
 )
 
-var bufferClasses = [...]int{smallBuffer, treeBuffer, pageBuffer, chunkBuffer, 4 << 20, 8<<20 + 64<<10, packCapacity}
+var bufferClasses = [...]int{smallBuffer, treeBuffer, pageBuffer, chunkBuffer, 2 << 20, 4 << 20, 8<<20 + 64<<10, packCapacity}
 
 // keepBytes bounds what one class keeps for later.
-const keepBytes = 64 << 20
+const keepBytes = 4 * packCapacity
 
 // buffer is a piece of memory that several jobs may hold.
 type buffer struct {

@@ -193,7 +193,7 @@ func (f *FileWriter) cutOff(n int) error {
 	f.buf, f.scan, f.large = nil, fileScan{}, true
 	w := f.content.w
 	if rest := buf.data[n:]; len(rest) > 0 {
-		f.buf = w.r.buffers.get(max(chunkBuffer, len(rest)))
+		f.buf = w.r.buffers.get(max(chunkBuffer, len(rest)+scanStep))
 		f.buf.data = append(f.buf.data, rest...)
 	}
 	if n == zeroRun && leadingZeros(buf.data[:n]) == n {
@@ -248,7 +248,7 @@ func (f *FileWriter) pageChunks() error {
 // share hands a part of the buffer on.
 func (f *FileWriter) share(start, end int) error {
 	f.buf.refs.Add(1)
-	return f.content.w.submit(job{buf: f.buf, start: start, end: end, content: &f.content, slot: f.content.next(end - start)})
+	return f.content.w.submit(job{buf: f.buf, start: start, end: end, shared: true, content: &f.content, slot: f.content.next(end - start)})
 }
 
 // zeros adds blobs of zeroRun zeros. Only the first of a Writer is hashed.

@@ -35,7 +35,7 @@ func newWorker(w *Writer) (*worker, error) {
 
 func (p *worker) run() {
 	w := p.w
-	p.packed, p.proof = w.r.buffers.get(chunkBuffer), w.r.buffers.get(chunkBuffer)
+	p.packed, p.proof = w.r.buffers.get(2*chunkBuffer), w.r.buffers.get(2*chunkBuffer)
 	defer func() {
 		w.r.buffers.put(p.packed)
 		w.r.buffers.put(p.proof)
@@ -109,11 +109,11 @@ func (p *worker) compress(t BlobType, plain []byte) (body []byte, compressed boo
 	return packed, true, nil
 }
 
-// roomy returns b, or a larger buffer in its place, or after an exceptionally
-// large blob a usual one.
+// roomy returns b, or a larger buffer in its place, or after a large blob a
+// usual one.
 func (p *worker) roomy(b *buffer, size int) *buffer {
-	need := max(chunkBuffer, size+size/128+1024)
-	if cap(b.data) >= need && cap(b.data) <= packCapacity {
+	need := max(2*chunkBuffer, size+size/128+1024)
+	if cap(b.data) >= need && cap(b.data) <= 4*chunkBuffer {
 		return b
 	}
 	p.w.r.buffers.put(b)

@@ -47,9 +47,9 @@ const (
 	// since the last, so that a run that is killed goes on where it was.
 	indexBlobs    = 50_000
 	indexInterval = 10 * time.Minute
-	// queuedBytes is the least that may wait between the reader and the
-	// workers; it grows with the workers.
-	queuedBytes = 16 << 20
+	// queuedBytes is what may wait or be worked on for each worker, by the
+	// capacity of the buffers; the least is for two.
+	queuedBytes = 5 << 20
 	queuedJobs  = 256
 )
 
@@ -102,6 +102,15 @@ type job struct {
 	slot       int
 	handle     BlobHandle // set where claimed
 	claimed    bool       // the ID is known and is ours to store
+	shared     bool       // the buffer holds other jobs' pieces too
+}
+
+// weight is what the job counts against the queue.
+func (j *job) weight() int64 {
+	if j.shared {
+		return int64(j.end - j.start)
+	}
+	return int64(cap(j.buf.data))
 }
 
 func (j *job) data() []byte { return j.buf.data[j.start:j.end] }
@@ -131,7 +140,7 @@ func (r *Repository) NewWriter(ctx context.Context, w storage.Writer, opt Writer
 	wr := &Writer{
 		r: r, store: w, opt: opt, chunker: c,
 		jobs:      make(chan job, queuedJobs),
-		queue:     newByteBudget(max(queuedBytes, int64(opt.Workers)*4<<20)),
+		queue:     newByteBudget(int64(max(opt.Workers, 2)) * queuedBytes),
 		upload:    make(chan *pack, 2*(opt.Uploads+2)),
 		pending:   make(map[BlobHandle]pendingBlob),
 		zeroID:    sha256.Sum256(make([]byte, zeroRun)),
@@ -187,7 +196,7 @@ func (w *Writer) failed() error {
 
 // submit queues a job, waiting while too much is queued.
 func (w *Writer) submit(j job) error {
-	if err := w.queue.acquire(w.ctx, int64(j.end-j.start)); err != nil {
+	if err := w.queue.acquire(w.ctx, j.weight()); err != nil {
 		w.r.buffers.put(j.buf)
 		return w.failed()
 	}
@@ -208,7 +217,7 @@ func (w *Writer) submit(j job) error {
 
 // jobDone gives back what a job held.
 func (w *Writer) jobDone(j *job) {
-	w.queue.release(int64(j.end - j.start))
+	w.queue.release(j.weight())
 	w.r.buffers.put(j.buf)
 	w.mu.Lock()
 	defer w.mu.Unlock()

