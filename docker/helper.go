@@ -226,7 +226,10 @@ func (e *Engine) HelperExit(ctx context.Context, id string) (HelperEnd, error) {
 		if err != nil {
 			return HelperEnd{}, fmt.Errorf("wait for helper: %w", err)
 		}
-		if !c.Running && !c.Restarting && c.State != container.StateCreated {
+		if c.State == container.StateCreated {
+			return HelperEnd{}, fmt.Errorf("wait for helper %s: it was never started", short(id))
+		}
+		if !c.Running && !c.Restarting {
 			return HelperEnd{Code: c.ExitCode, OOMKilled: c.OOMKilled, Error: c.Error}, nil
 		}
 		if err := e.waitExit(ctx, id); err != nil {

@@ -54,6 +54,9 @@ func (e *Engine) Stop(ctx context.Context, id string, timeout *time.Duration) er
 	grace := engineStop
 	if c.StopTimeout != nil {
 		grace = time.Duration(*c.StopTimeout) * time.Second
+		if grace < 0 { // the Engine waits for ever; we don't
+			grace = time.Hour
+		}
 	}
 	if timeout != nil {
 		secs := int((*timeout + time.Second - 1) / time.Second)
@@ -69,7 +72,8 @@ func (e *Engine) Stop(ctx context.Context, id string, timeout *time.Duration) er
 }
 
 // Start starts a container. One that runs already is fine. One that exits at
-// once, as a job may, has been started too.
+// once, as a job may, has been started too. A paused one is an error: that is
+// for Unpause.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	before, err := e.Inspect(ctx, id)
 	if err != nil {
@@ -80,7 +84,9 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	}
 	err = e.change(ctx, before.ID, "POST /containers/{id}/start", e.opt.CallTimeout, func(ctx context.Context) error {
 		return e.cli.ContainerStart(ctx, before.ID, container.StartOptions{})
-	}, func(c Container) bool { return c.Running || c.StartedAt.After(before.StartedAt) && c.Error == "" })
+	}, func(c Container) bool {
+		return c.Running && !c.Paused || c.StartedAt.After(before.StartedAt) && c.Error == ""
+	})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", before.Name, err)
 	}
