@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// tool is one of the rivals. Its repository lies in a directory of its own.
+type tool interface {
+	name() string
+	// begin makes an empty repository; end forgets it.
+	begin(ctx context.Context) error
+	end(ctx context.Context) error
+	backup(ctx context.Context) (figures, error)
+	// restore brings the newest snapshot back into an empty place, until it
+	// is on disk.
+	restore(ctx context.Context) (figures, error)
+	repository() string
+}
+
+const benchPassword = "bench"
+
+// restic is Debian's restic.
+type restic struct{ data, repo, target string }
+
+func (r *restic) name() string       { return "restic" }
+func (r *restic) repository() string { return r.repo }
+func (r *restic) env() []string {
+	return []string{"RESTIC_PASSWORD=" + benchPassword, "RESTIC_REPOSITORY=" + r.repo, "RESTIC_CACHE_DIR=" + r.repo + ".cache"}
+}
+
+func (r *restic) begin(ctx context.Context) error {
+	_, err := measureCommand(ctx, r.env(), "", "restic", "init")
+	return err
+}
+
+func (r *restic) end(context.Context) error {
+	return errors.Join(os.RemoveAll(r.repo), os.RemoveAll(r.repo+".cache"), os.RemoveAll(r.target))
+}
+
+func (r *restic) backup(ctx context.Context) (figures, error) {
+	return measureCommand(ctx, r.env(), "", "restic", "backup", "--quiet", r.data)
+}
+
+func (r *restic) restore(ctx context.Context) (figures, error) {
+	if err := os.RemoveAll(r.target); err != nil {
+		return figures{}, err
+	}
+	if err := os.MkdirAll(r.target, 0o700); err != nil {
+		return figures{}, err
+	}
+	return measureCommand(ctx, r.env(), "", "sh", "-c", `restic restore --quiet latest --target "$1" && sync -f "$1"`, "sh", r.target)
+}
+
+// borg is Debian's borg.
+type borg struct {
+	data, repo, target string
+	n                  int
+}
+
+func (b *borg) name() string       { return "borg" }
+func (b *borg) repository() string { return b.repo }
+func (b *borg) env() []string {
+	return []string{"BORG_PASSPHRASE=" + benchPassword, "BORG_REPO=" + b.repo, "BORG_BASE_DIR=" + b.repo + ".base", "BORG_RELOCATED_REPO_ACCESS_IS_OK=yes"}
+}
+
+func (b *borg) begin(ctx context.Context) error {
+	_, err := measureCommand(ctx, b.env(), "", "borg", "init", "--encryption", "repokey")
+	return err
+}
+
+func (b *borg) end(context.Context) error {
+	return errors.Join(os.RemoveAll(b.repo), os.RemoveAll(b.repo+".base"), os.RemoveAll(b.target))
+}
+
+func (b *borg) backup(ctx context.Context) (figures, error) {
+	b.n++
+	return measureCommand(ctx, b.env(), "", "borg", "create", "--compression", "zstd,3", fmt.Sprintf("::a%d", b.n), b.data)
+}
+
+func (b *borg) restore(ctx context.Context) (figures, error) {
+	if err := os.RemoveAll(b.target); err != nil {
+		return figures{}, err
+	}
+	if err := os.MkdirAll(b.target, 0o700); err != nil {
+		return figures{}, err
+	}
+	return measureCommand(ctx, b.env(), b.target, "sh", "-c", `borg extract "$1" && sync -f .`, "sh", fmt.Sprintf("::a%d", b.n))
+}
+
+// ours is the shipped path: commands run in a sidecar container that serves.
+type ours struct {
+	opt  options
+	set  *dataset
+	repo string
+}
+
+const benchSidecar = "ripplebak-bench-sidecar"
+
+func (o *ours) name() string       { return "ripplebak" }
+func (o *ours) repository() string { return o.repo }
+
+func (o *ours) begin(ctx context.Context) error {
+	if err := os.MkdirAll(o.repo, 0o700); err != nil {
+		return err
+	}
+	labels := []string{"--label", "com.docker.compose.project=ripplebak-bench", "--label", "com.docker.compose.container-number=1", "--label", "com.docker.compose.oneoff=False", "--label", "com.docker.compose.config-hash=bench"}
+	app := append([]string{"create", "--name", "ripplebak-bench-app", "--label", "com.docker.compose.service=app", "--label", "ripplebak.enable=true"}, labels...)
+	app = append(app, "-v", o.set.volume+":/data", o.opt.image, "version")
+	if _, err := docker(ctx, app...); err != nil {
+		return err
+	}
+	sidecar := append([]string{"run", "-d", "--name", benchSidecar, "--label", "com.docker.compose.service=backup"}, labels...)
+	sidecar = append(sidecar, "-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", o.repo+":/backups",
+		"-v", "ripplebak-bench-state:/var/lib/ripplebak", "-v", "ripplebak-bench-run:/run/ripplebak",
+		"-e", "RIPPLEBAK_PASSWORD="+benchPassword, "-e", "RIPPLEBAK_REPOSITORY=/backups", "-e", "RIPPLEBAK_SCHEDULE=0 0 1 1 *", o.opt.image)
+	if _, err := docker(ctx, sidecar...); err != nil {
+		return err
+	}
+	return o.awaitRepository(ctx)
+}
+
+// awaitRepository waits until the sidecar, coming up, has made the repository,
+// so that this is not part of the first backup.
+func (o *ours) awaitRepository(ctx context.Context) error {
+	_, err := measureCommand(ctx, nil, "", "sh", "-c", `for i in $(seq 300); do [ -f "$1/config" ] && sleep 1 && exit 0; sleep 0.1; done; exit 1`, "sh", o.repo)
+	return err
+}
+
+func (o *ours) end(ctx context.Context) error {
+	_, err := docker(ctx, "rm", "-f", benchSidecar, "ripplebak-bench-app")
+	_, verr := docker(ctx, "volume", "rm", "-f", "ripplebak-bench-state", "ripplebak-bench-run")
+	return errors.Join(err, verr, os.RemoveAll(o.repo))
+}
+
+func (o *ours) measured(ctx context.Context, args ...string) (figures, error) {
+	before, err := containersCPU()
+	if err != nil {
+		return figures{}, err
+	}
+	watch := watchMemory()
+	f, err := measureCommand(ctx, nil, "", append([]string{"docker", "exec", benchSidecar, "/ripplebak"}, args...)...)
+	f.rss = watch.end()
+	if err != nil {
+		return f, err
+	}
+	after, err := containersCPU()
+	f.cpu = after - before
+	return f, err
+}
+
+func (o *ours) backup(ctx context.Context) (figures, error) {
+	return o.measured(ctx, "backup")
+}
+
+func (o *ours) restore(ctx context.Context) (figures, error) {
+	if err := o.set.empty(); err != nil {
+		return figures{}, err
+	}
+	return o.measured(ctx, "restore", "latest", "--yes", "--no-safety-snapshot")
+}
+
+// engine is our engine without Docker: a helper and a sidecar in one process
+// of this machine.
+type engine struct {
+	self               string
+	data, repo, target string
+}
+
+func (e *engine) name() string                { return "ripplebak (engine only)" }
+func (e *engine) repository() string          { return e.repo }
+func (e *engine) begin(context.Context) error { return os.MkdirAll(e.repo, 0o700) }
+func (e *engine) end(context.Context) error {
+	return errors.Join(os.RemoveAll(e.repo), os.RemoveAll(memoryFile(e.repo)), os.RemoveAll(e.target))
+}
+
+func (e *engine) backup(ctx context.Context) (figures, error) {
+	return measureCommand(ctx, nil, "", e.self, "engine", "backup", e.repo, e.data)
+}
+
+func (e *engine) restore(ctx context.Context) (figures, error) {
+	if err := os.RemoveAll(e.target); err != nil {
+		return figures{}, err
+	}
+	if err := os.MkdirAll(e.target, 0o700); err != nil {
+		return figures{}, err
+	}
+	return measureCommand(ctx, nil, "", e.self, "engine", "restore", e.repo, e.target)
+}
+
+// makeTools returns the rivals that were asked for.
+func makeTools(opt options, d *dataset, dir string) ([]tool, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	at := func(name string) string { return filepath.Join(dir, strings.ReplaceAll(name, " ", "-")) }
+	var out []tool
+	for _, name := range opt.tools {
+		switch name {
+		case "ripplebak":
+			out = append(out, &ours{opt: opt, set: d, repo: at("ripplebak")})
+		case "engine":
+			out = append(out, &engine{self: self, data: d.dir, repo: at("engine"), target: at("engine-restored")})
+		case "restic":
+			out = append(out, &restic{data: d.dir, repo: at("restic"), target: at("restic-restored")})
+		case "borg":
+			out = append(out, &borg{data: d.dir, repo: at("borg"), target: at("borg-restored")})
+		default:
+			return nil, fmt.Errorf("there is no tool %q", name)
+		}
+	}
+	return out, nil
+}
