@@ -112,6 +112,7 @@ type backend struct {
 	log       func(string)
 
 	needMD5    atomic.Bool // until the server has shown that it checks SHA-256
+	wantsMD5   atomic.Bool // the server takes no other checksum
 	noChecksum atomic.Bool // the server refuses the checksum header
 	noCond     atomic.Bool // the server has no conditional writes
 	opaqueETag atomic.Bool // the server's ETags are no MD5

@@ -53,7 +53,7 @@ func (b *backend) answered(r minio.ErrorResponse) error {
 		return fmt.Errorf("%w: %s; set this machine's clock (NTP)", storage.ErrClockSkew, b.skewText())
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
 		return fmt.Errorf("%w: get new ones (AWS_SESSION_TOKEN or the role they come from): %s", storage.ErrExpired, say)
-	case "InvalidAccessKeyId", "InvalidToken", "InvalidSecurity", "InvalidClientTokenId":
+	case "InvalidAccessKeyId", "InvalidToken", "InvalidSecurity", "InvalidClientTokenId", "XAdminUserNotFound", "XMinioAdminNoSuchUser":
 		return fmt.Errorf("%w: the server does not know the access key; check AWS_ACCESS_KEY_ID: %s", storage.ErrDenied, say)
 	case "SignatureDoesNotMatch":
 		return fmt.Errorf("%w: the signature does not match; check AWS_SECRET_ACCESS_KEY: %s", storage.ErrDenied, say)
@@ -72,8 +72,6 @@ func byStatus(r minio.ErrorResponse, say string) error {
 	switch s := r.StatusCode; {
 	case s == http.StatusUnauthorized || s == http.StatusForbidden:
 		return fmt.Errorf("%w: %s; check what these credentials may do in the bucket", storage.ErrDenied, say)
-	case s == http.StatusNotFound:
-		return storage.ErrNotExist
 	case s == http.StatusPreconditionFailed:
 		return storage.ErrExist
 	case s == http.StatusInsufficientStorage:

@@ -106,15 +106,37 @@ func (d *download) Read(p []byte) (int, error) {
 func (d *download) Close() error { return d.body.Close() }
 
 func (b *backend) Stat(ctx context.Context, h storage.Handle) (storage.Info, error) {
+	size, err := b.head(ctx, h)
+	if errors.Is(err, storage.ErrNotExist) {
+		if err = b.absent(ctx, h); err == nil {
+			size, err = b.head(ctx, h)
+		}
+	}
+	if err != nil {
+		return storage.Info{}, fmt.Errorf("stat %s: %w", h, err)
+	}
+	return storage.Info{Name: h.Name, Size: size}, nil
+}
+
+func (b *backend) head(ctx context.Context, h storage.Handle) (int64, error) {
 	var info minio.ObjectInfo
 	err := b.call(ctx, func() (err error) {
 		info, err = b.client.StatObject(ctx, b.addr.Bucket, b.key(h.Path()), minio.StatObjectOptions{})
 		return err
 	})
+	return info.Size, err
+}
+
+// absent asks once more with a request whose answer has a body. The 404 to a
+// HEAD says too little: versitygw says 404 for an unknown access key as well,
+// and a bucket that is gone looks like a file that is not there. It is nil
+// where the file appeared meanwhile.
+func (b *backend) absent(ctx context.Context, h storage.Handle) error {
+	rc, _, err := b.load(ctx, h, 0, 0)
 	if err != nil {
-		return storage.Info{}, fmt.Errorf("stat %s: %w", h, err)
+		return err
 	}
-	return storage.Info{Name: h.Name, Size: info.Size}, nil
+	return rc.Close()
 }
 
 func (b *backend) Remove(ctx context.Context, h storage.Handle) error {

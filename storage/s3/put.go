@@ -61,7 +61,7 @@ func (b *backend) create(ctx context.Context, h storage.Handle, p storage.Payloa
 // without it: each of the two at most once for the life of the backend.
 func (b *backend) put(ctx context.Context, h storage.Handle, p storage.Payload, create bool) error {
 	for {
-		cond, sum, withMD5 := create && !b.noCond.Load(), !b.noChecksum.Load(), b.needMD5.Load()
+		cond, sum, withMD5 := create && !b.noCond.Load(), !b.noChecksum.Load(), b.needMD5.Load() || b.wantsMD5.Load()
 		err := b.putOnce(ctx, h, p, cond, withMD5, sum)
 		r, answered := responseOf(err)
 		switch {
@@ -71,14 +71,19 @@ func (b *backend) put(ctx context.Context, h storage.Handle, p storage.Payload, 
 			return err
 		case sum && refusesChecksum(r):
 			b.noChecksum.Store(true)
-			b.needMD5.Store(true)
+			b.wantsMD5.Store(true)
 			b.once("the S3 server refuses SHA-256 checksums; MD5 is sent instead")
 		case !withMD5 && asksForMD5(r):
-			b.needMD5.Store(true)
+			b.wantsMD5.Store(true)
 		case cond && refusesCondition(r):
 			b.noCond.Store(true)
 			b.once("the S3 server has no conditional writes; two first runs at the same moment are told apart by reading back")
 		default:
+			if retryableCode(r.Code) {
+				// Perhaps it is not the way that alters bytes but the source:
+				// the next try looks before it sends.
+				b.needMD5.Store(true)
+			}
 			return b.answered(r)
 		}
 	}
