@@ -18,7 +18,7 @@ import (
 // WriterOptions tunes a Writer. The zero value is right.
 type WriterOptions struct {
 	Workers int // goroutines that hash, compress and seal; 0: as the Repository
-	Uploads int // packs under way to the storage at a time; 0 means 3
+	Uploads int // packs under way to the storage at a time, 16 MiB each; 0 means 2
 	// Level is zstd's for file content. 0 means the fastest; levels above
 	// the default are not taken.
 	Level zstd.EncoderLevel
@@ -42,7 +42,7 @@ type counters struct {
 }
 
 const (
-	defaultUploads = 3
+	defaultUploads = 2
 	// Blobs and time after which an index file is due for the packs stored
 	// since the last, so that a run that is killed goes on where it was.
 	indexBlobs    = 50_000
