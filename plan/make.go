@@ -3,13 +3,10 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/ripplebak/ripplebak/compose"
-	"github.com/ripplebak/ripplebak/dump"
 	"github.com/ripplebak/ripplebak/labels"
-	"github.com/ripplebak/ripplebak/manifest"
 )
 
 // Make decides what a run does. It never fails: what is wrong is in the
@@ -18,31 +15,46 @@ func Make(in Input) *Plan {
 	p := &Plan{
 		Project:    in.Project.Name,
 		Specs:      in.Specs,
-		Problems:   slices.Clone(in.Problems),
-		Warnings:   slices.Clone(in.Notices),
+		Problems:   append([]string{}, in.Problems...),
+		Warnings:   append([]string{}, in.Notices...),
 		Items:      []Item{},
 		Operations: []Operation{},
-		Unlabelled: unlabelled(in),
 	}
-	order, err := in.Project.Order()
-	if err != nil {
-		p.Problems = append(p.Problems, err.Error())
-		order = serviceNames(in.Project)
-	}
-	p.checkSelection(in)
+	order := p.order(in.Project)
 	p.addDumps(in, order)
 	p.addVolumes(in, order)
+	p.Unlabelled = unlabelled(in, p.Items)
+	p.checkSelection(in)
 	p.applySelection(in)
+	p.Draft = slices.ContainsFunc(p.Items, func(i Item) bool { return i.Later != "" })
 	windows := makeWindows(in, p.Items, order)
 	p.addOperations(in, order, windows)
 	p.checkSurroundings(in, windows)
-	if len(p.Items) == 0 && len(p.Problems) == 0 {
-		p.Problems = append(p.Problems, fmt.Sprintf("project %q has nothing to save: put ripplebak.enable: \"true\" or ripplebak.dump on a service", p.Project))
-	}
+	p.checkGroups(in, order)
+	p.checkCopies(in)
+	p.checkEmpty(in, order)
 	if in.LocalRepository != "" {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("the repository %s is on the same machine as the data: a dead disk takes both; set RIPPLEBAK_REPOSITORY to s3:...", in.LocalRepository))
+		p.warn("the repository %s is on the same machine as the data: a dead disk takes both; set RIPPLEBAK_REPOSITORY to s3:...", in.LocalRepository)
 	}
 	return p
+}
+
+func (p *Plan) problem(format string, args ...any) {
+	p.Problems = append(p.Problems, fmt.Sprintf(format, args...))
+}
+
+func (p *Plan) warn(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+// order is the order of dependencies. A circle is a problem.
+func (p *Plan) order(project compose.Project) []string {
+	order, err := project.Order()
+	if err != nil {
+		p.Problems = append(p.Problems, err.Error())
+		return serviceNames(project)
+	}
+	return order
 }
 
 func serviceNames(p compose.Project) []string {
@@ -53,14 +65,20 @@ func serviceNames(p compose.Project) []string {
 	return names
 }
 
+// checkSelection refuses names that choose nothing.
 func (p *Plan) checkSelection(in Input) {
 	for _, name := range in.Select {
-		if _, ok := in.Project.Service(name); !ok {
-			p.Problems = append(p.Problems, fmt.Sprintf("project %q has no service %q; its services are %s", p.Project, name, strings.Join(serviceNames(in.Project), ", ")))
-			continue
-		}
-		if !in.Specs[name].Enabled {
-			p.Problems = append(p.Problems, fmt.Sprintf("service %q is not labelled: put ripplebak.enable: \"true\" on it", name))
+		spec := in.Specs[name]
+		_, known := in.Project.Service(name)
+		switch {
+		case !known:
+			p.problem("project %q has no service %q; its services are %s", p.Project, name, strings.Join(serviceNames(in.Project), ", "))
+		case spec.Labelled && !spec.Enabled:
+			p.problem("service %q is left out by its label ripplebak.enable: \"false\"", name)
+		case !spec.Enabled:
+			p.problem("service %q is not labelled: put ripplebak.enable: \"true\" on it", name)
+		case !slices.ContainsFunc(p.Items, func(i Item) bool { return ownedBy(i, name) }):
+			p.problem("service %q has nothing to save: it has no dump, and no volume that its labels choose", name)
 		}
 	}
 }
@@ -72,144 +90,90 @@ func (p *Plan) applySelection(in Input) {
 	}
 	for i := range p.Items {
 		it := &p.Items[i]
-		owners := []string{it.Service}
-		if it.Volume != nil {
-			owners = it.Volume.Owners
-		}
-		if !slices.ContainsFunc(owners, func(s string) bool { return slices.Contains(in.Select, s) }) {
+		if !slices.ContainsFunc(in.Select, func(s string) bool { return ownedBy(*it, s) }) {
 			it.Skip = "not asked for in this run"
 		}
 	}
 }
 
-// addDumps adds the dumps of each enabled service, databases sorted as the
-// engine names them.
-func (p *Plan) addDumps(in Input, order []string) {
-	for _, name := range order {
-		spec := in.Specs[name]
-		if !spec.Enabled || spec.Dump == nil {
-			continue
-		}
-		probe := in.Probes[name]
-		if probe.Missing != "" {
-			p.Problems = append(p.Problems, fmt.Sprintf("service %q: label ripplebak.dump: %s", name, probe.Missing))
-			continue
-		}
-		if probe.Err != nil {
-			p.addBroken(spec, probe.Err)
-			continue
-		}
-		p.addEngineDumps(in, spec, probe)
+// ownedBy says whether it was the service that asked for the item.
+func ownedBy(it Item, service string) bool {
+	if it.Volume != nil {
+		return slices.Contains(it.Volume.Owners, service)
 	}
+	return it.Service == service
 }
 
-func (p *Plan) addEngineDumps(in Input, spec labels.Spec, probe Probe) {
-	engine, ok := in.Engine(spec.Dump.Engine)
-	if !ok {
-		p.Problems = append(p.Problems, fmt.Sprintf("service %q: label ripplebak.dump: %q is not part of this version", spec.Service, spec.Dump.Engine))
-		return
-	}
-	request := dumpRequest(spec)
-	files, err := engine.Files(request, probe.Facts)
-	if err != nil {
-		p.Problems = append(p.Problems, fmt.Sprintf("service %q: label ripplebak.dump: %v", spec.Service, err))
-		return
-	}
-	service, _ := in.Project.Service(spec.Service)
-	dataVolumes := dataVolumes(service, probe.Facts.DataDirs)
-	byItem := map[string]*Item{}
-	var keys []string
-	for _, f := range files {
-		name := f.Item
-		if f.Role == dump.RoleGlobals {
-			name = ""
-		}
-		it, ok := byItem[name]
-		if !ok {
-			it = &Item{
-				Key:     manifest.Key(manifest.Dump, spec.Service, name),
-				Kind:    manifest.Dump,
-				Service: spec.Service,
-				Name:    name,
-				Cause:   "label ripplebak.dump=" + spec.Dump.Engine,
-				Dump:    &DumpItem{Engine: spec.Dump.Engine, Container: probe.Container, Facts: probe.Facts, Request: request, DataVolumes: dataVolumes},
-			}
-			byItem[name] = it
-			keys = append(keys, name)
-		}
-		it.Dump.Files = append(it.Dump.Files, f)
-		it.Dump.Commands = append(it.Dump.Commands, f.Command.Show)
-	}
-	for _, k := range keys {
-		p.Items = append(p.Items, *byItem[k])
-	}
-}
-
-// addBroken adds what is known of a dump whose database cannot be asked: the
-// databases that the label names, or one item for all of them.
-func (p *Plan) addBroken(spec labels.Spec, cause error) {
-	names := spec.Dump.Databases
-	if names == nil {
-		names = []string{"all"}
-	}
-	for _, n := range names {
-		p.Items = append(p.Items, Item{
-			Key:     manifest.Key(manifest.Dump, spec.Service, n),
-			Kind:    manifest.Dump,
-			Service: spec.Service,
-			Name:    n,
-			Cause:   "label ripplebak.dump=" + spec.Dump.Engine,
-			Broken:  cause.Error(),
-			Dump:    &DumpItem{Engine: spec.Dump.Engine, Request: dumpRequest(spec)},
-		})
-	}
-}
-
-// unlabelled lists services with volumes, or with the image of a database,
-// that carry no label of ours.
-func unlabelled(in Input) []Unlabelled {
-	out := []Unlabelled{}
-	for _, s := range in.Project.Services {
-		spec, ok := in.Specs[s.Name]
-		if ok && spec.Labelled {
-			continue
-		}
-		var holds []string
-		for _, m := range s.Mounts {
-			if m.Kind == compose.KindVolume && !m.Anonymous && !m.ReadOnly {
-				holds = append(holds, "volume "+m.Volume)
-			}
-		}
-		advice := `ripplebak.enable: "true"`
-		if strings.Contains(imageBase(s.Image), "postgres") {
-			holds = append(holds, "a PostgreSQL database, by its image")
-			advice = "ripplebak.dump: pg_dump"
-		}
-		if len(holds) > 0 {
-			sort.Strings(holds)
-			out = append(out, Unlabelled{Service: s.Name, Holds: slices.Compact(holds), Advice: advice})
-		}
-	}
-	return out
-}
-
-// imageBase is an image's name without registry, tag and digest.
-func imageBase(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	if i := strings.LastIndex(image, "/"); i >= 0 {
-		image = image[i+1:]
-	}
-	image, _, _ = strings.Cut(image, ":")
-	return image
-}
+// These are the lines to paste where the sidecar's own container lacks
+// something.
+const (
+	addState  = "add to the backup service\n    volumes:\n      - ripplebak:/var/lib/ripplebak"
+	addSocket = "add to the backup service\n    volumes:\n      - ripplebak-run:/run/ripplebak"
+)
 
 // checkSurroundings refuses what the sidecar's own container cannot do.
 func (p *Plan) checkSurroundings(in Input, windows []window) {
 	quiesces := slices.ContainsFunc(windows, func(w window) bool { return len(w.quiesce) > 0 })
 	if quiesces && !in.HasState {
-		p.Problems = append(p.Problems, "services would have to be stopped, and there is no state volume in which to note which: nothing is ever stopped without; add to the backup service\n    volumes:\n      - ripplebak:/var/lib/ripplebak")
+		p.problem("services would have to be stopped, and there is no state volume in which to note which: nothing is ever stopped without; %s", addState)
 	}
 	if len(windows) > 0 && !in.HasSocket {
-		p.Problems = append(p.Problems, "helpers cannot be reached: add to the backup service\n    volumes:\n      - ripplebak-run:/run/ripplebak")
+		p.problem("the containers that read volumes cannot reach this one; %s", addSocket)
 	}
+}
+
+// checkGroups warns of groups that do not do what a group is for.
+func (p *Plan) checkGroups(in Input, order []string) {
+	members := map[string][]string{}
+	var groups []string
+	for _, s := range order {
+		if g := in.Specs[s].Group; in.Specs[s].Enabled && g != "" {
+			if members[g] == nil {
+				groups = append(groups, g)
+			}
+			members[g] = append(members[g], s)
+		}
+	}
+	for _, g := range groups {
+		switch {
+		case len(members[g]) == 1:
+			p.warn("group %q has no service but %q: is its name misspelt on another?", g, members[g][0])
+		case duringOf(in, members[g][0]) == labels.Live:
+			p.warn("group %q is no single point in time: none of its services (%s) says ripplebak.during: stop or pause", g, strings.Join(members[g], ", "))
+		}
+	}
+}
+
+// checkEmpty says where labels have come to nothing: for a service it is a
+// warning, for the whole project a problem.
+func (p *Plan) checkEmpty(in Input, order []string) {
+	for _, name := range order {
+		spec := in.Specs[name]
+		if !spec.Enabled || spec.Dump != nil || spec.Volumes.Mode == labels.None || slices.Contains(in.Select, name) ||
+			slices.ContainsFunc(p.Items, func(i Item) bool { return ownedBy(i, name) }) {
+			continue
+		}
+		s, _ := in.Project.Service(name)
+		if group := spec.Group; group != "" {
+			continue // it takes part by being quiesced with the others
+		}
+		p.warn("service %q is labelled, and nothing of it is saved: it mounts no named volume%s", name, writableBinds(s))
+	}
+	if len(p.Items) == 0 && len(p.Problems) == 0 {
+		p.problem("project %q has nothing to save: put ripplebak.enable: \"true\" or ripplebak.dump on a service", p.Project)
+	}
+}
+
+// writableBinds names the directories of the host that hold a service's data.
+func writableBinds(s compose.Service) string {
+	var targets []string
+	for _, m := range s.Mounts {
+		if m.Kind == compose.KindBind && !m.ReadOnly {
+			targets = append(targets, m.Target)
+		}
+	}
+	if targets == nil {
+		return ""
+	}
+	return ", and bind mounts (" + strings.Join(targets, ", ") + ") are not saved"
 }

@@ -12,7 +12,12 @@
 //   - A service that an operation quiesces is resumed by a later operation,
 //     in dependency order, and is quiesced once at most.
 //   - A volume belongs to one item, however many services mount it.
-//   - A plan with Problems must not be carried out.
+//   - Every item and every operation has a cause.
+//   - A plan with Problems, or one that is a Draft, must not be carried out.
+//
+// A mistake in what somebody wrote is a problem, and nothing runs until it is
+// put right. What is only so at the moment, such as a database that is down,
+// breaks its own item, and the others are saved.
 package plan
 
 import (
@@ -33,8 +38,11 @@ type Plan struct {
 	Warnings []string `json:"warnings"`
 	// Problems must be put right before anything runs.
 	Problems []string `json:"problems"`
+	// Draft says that something can be known only once services run, as in a
+	// plan of compose files. It is for reading, not for carrying out.
+	Draft bool `json:"draft,omitempty"`
 
-	// Specs and Probes are kept for who carries the plan out.
+	// Specs are kept for who carries the plan out.
 	Specs map[string]labels.Spec `json:"-"`
 }
 
@@ -50,6 +58,8 @@ type Item struct {
 	// Broken says why the item cannot be saved, which was seen before the run
 	// began; the run records it as failed and goes on with the others.
 	Broken string `json:"broken,omitempty"`
+	// Later says what of the item is known only once its service runs.
+	Later string `json:"later,omitempty"`
 
 	Dump   *DumpItem   `json:"dump,omitempty"`
 	Volume *VolumeItem `json:"volume,omitempty"`
@@ -105,15 +115,18 @@ type Operation struct {
 	How     labels.During `json:"how,omitempty"` // stop or pause
 	Window  string        `json:"window,omitempty"`
 	Command string        `json:"command,omitempty"`
-	Cause   string        `json:"cause,omitempty"`
+	Cause   string        `json:"cause"`
 }
 
 // Unlabelled is a service that holds data and is not labelled.
 type Unlabelled struct {
-	Service string   `json:"service"`
+	Service string   `json:"service"` // empty for volumes that no service mounts
 	Holds   []string `json:"holds"`
 	Advice  string   `json:"advice"`
 }
+
+// active says whether the run is to save the item.
+func (i Item) active() bool { return i.Skip == "" && i.Broken == "" }
 
 // Item returns the item with the key.
 func (p *Plan) Item(key string) (Item, bool) {
@@ -135,6 +148,9 @@ type Probe struct {
 	// Err is set when the database could not be asked, for example because
 	// it is down: the item is broken, the others are saved.
 	Err error
+	// Later is set in place of Err when nobody could have asked yet, because
+	// the plan is made of compose files.
+	Later string
 	// DataDirs are the engine's own directories, by environment and image,
 	// for a server that could not be asked.
 	DataDirs []string
@@ -149,7 +165,8 @@ type Input struct {
 	Notices     []string
 	Probes      map[string]Probe // by service with a dump
 	// ForeignWriters are running containers outside the project that mount a
-	// volume for writing, by Docker's name of the volume.
+	// volume for writing, by Docker's name of the volume; of every volume that
+	// the project mounts, for it is the plan that knows which are saved.
 	ForeignWriters map[string][]string
 	// Select leaves out every item of other services; nil selects all.
 	Select []string

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/manifest"
 )
 
@@ -45,7 +46,7 @@ type RestoreItem struct {
 type RestoreVolume struct {
 	Docker string         `json:"docker_name"`
 	Create bool           `json:"create"`
-	Spec   compose.Volume `json:"-"` // what is created
+	Spec   compose.Volume `json:"-"` // what is there, or what is created
 }
 
 // RestoreVerb is what a step of a restore does.
@@ -54,7 +55,7 @@ type RestoreVerb string
 // The steps of a restore.
 const (
 	Safety       RestoreVerb = "safety"         // save what will be overwritten
-	StopService  RestoreVerb = "stop"           // stop a service that runs
+	StopService  RestoreVerb = "stop"           // stop a service that is up
 	CreateVolume RestoreVerb = "create-volume"  // make a missing volume
 	FillVolume   RestoreVerb = "restore-volume" // bring a volume to the snapshot's state
 	StartEngine  RestoreVerb = "start-database" // start the database and wait until it is ready
@@ -68,7 +69,7 @@ type RestoreOperation struct {
 	Do      RestoreVerb `json:"do"`
 	Items   []string    `json:"items,omitempty"`
 	Service string      `json:"service,omitempty"`
-	Cause   string      `json:"cause,omitempty"`
+	Cause   string      `json:"cause"`
 }
 
 // RestoreInput is everything that a restore is decided upon.
@@ -79,8 +80,12 @@ type RestoreInput struct {
 	Sources  []Source
 	Warnings []string
 	Problems []string
+	// Found are those volumes of Targets that the host has all the same, by
+	// Docker's name, as they were inspected.
+	Found map[string]compose.Volume
 	// ForeignUsers are running containers outside the project that mount a
-	// volume, by Docker's name of the volume.
+	// volume, by Docker's name of the volume; of the project's volumes and of
+	// those in Found.
 	ForeignUsers map[string][]string
 	// Safety says whether what will be overwritten is saved first.
 	Safety              bool
@@ -93,26 +98,52 @@ func MakeRestore(in RestoreInput) *Restore {
 		Project:    in.Project.Name,
 		Items:      []RestoreItem{},
 		Operations: []RestoreOperation{},
-		Warnings:   slices.Clone(in.Warnings),
-		Problems:   slices.Clone(in.Problems),
+		Warnings:   append([]string{}, in.Warnings...),
+		Problems:   append([]string{}, in.Problems...),
 	}
 	order, err := in.Project.Order()
 	if err != nil {
 		r.Problems = append(r.Problems, err.Error())
 		order = serviceNames(in.Project)
 	}
-	for _, s := range in.Sources {
+	for _, s := range r.withoutTorn(in.Sources) {
 		r.addItem(in, s)
 	}
 	r.sameTime()
+	r.checkTwice()
 	r.addOperations(in, order)
-	if len(r.Items) == 0 && len(r.Problems) == 0 {
-		r.Problems = append(r.Problems, "there is nothing to restore")
-	}
-	if !in.HasState {
-		r.Problems = append(r.Problems, "there is no state volume in which to note what has to be undone; add to the backup service\n    volumes:\n      - ripplebak:/var/lib/ripplebak")
-	}
+	r.checkSurroundings(in)
 	return r
+}
+
+func (r *Restore) problem(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+func (r *Restore) warn(format string, args ...any) {
+	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
+}
+
+// withoutTorn leaves out volumes that hold the files of a database that comes
+// back from its dumps, and that were copied while it ran: a server may not
+// start with such files, and then the dumps could not be restored either.
+func (r *Restore) withoutTorn(sources []Source) []Source {
+	dumped := map[string]string{} // key of a volume to the service whose database is dumped
+	for _, s := range sources {
+		if s.Item.Kind == manifest.Dump && s.Item.Name != "" && s.Item.DumpInfo != nil {
+			for _, v := range s.Item.DumpInfo.Volumes {
+				dumped[v] = s.Item.Service
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(sources), func(s Source) bool {
+		service, ok := dumped[s.Item.Name]
+		if !ok || s.Item.Kind != manifest.Volume || s.Item.During != string(labels.Live) {
+			return false
+		}
+		r.warn("%s is not restored: it holds the files of the database of service %q and was copied while that ran; its dumps are restored instead", s.Item.Key(), service)
+		return true
+	})
 }
 
 func (r *Restore) addItem(in RestoreInput, s Source) {
@@ -124,56 +155,66 @@ func (r *Restore) addItem(in RestoreInput, s Source) {
 	case manifest.Dump:
 		r.checkDump(in, s.Item)
 	case manifest.Volume:
-		it.Volume = target(in.Project, s.Item)
-		if users := in.ForeignUsers[it.Volume.Docker]; len(users) > 0 {
-			r.Problems = append(r.Problems, fmt.Sprintf("%s: %s uses it and is not part of the project: stop it first", it.Key, strings.Join(users, ", ")))
-		}
-		if !in.HasSocket {
-			r.Problems = append(r.Problems, "helpers cannot be reached: add to the backup service\n    volumes:\n      - ripplebak-run:/run/ripplebak")
-		}
+		it.Volume = r.target(in, s.Item)
+		r.checkUsers(in, it)
 	default:
-		r.Problems = append(r.Problems, fmt.Sprintf("%s: this version restores dumps and volumes only", it.Key))
+		r.problem("%s: this version restores dumps and volumes only", it.Key)
 	}
 	r.Items = append(r.Items, it)
 }
 
+// checkDump refuses what cannot take a dump.
 func (r *Restore) checkDump(in RestoreInput, item manifest.Item) {
 	s, ok := in.Project.Service(item.Service)
-	if ok && len(s.Containers) > 0 {
-		return
+	switch {
+	case !ok || len(s.Containers) == 0:
+		r.problemOnce("service %q, whose databases are to be restored, has no container: create it with \"docker compose up -d %s\" and restore again", item.Service, item.Service)
+	case inState(in.Project, item.Service, compose.StatePaused):
+		r.paused(item.Service)
+	case restarting(in.Project, item.Service):
+		r.warnOnce("service %q keeps restarting: if its database does not come up, its dumps cannot be restored; look at \"docker compose logs %s\"", item.Service, item.Service)
 	}
-	r.Problems = append(r.Problems, fmt.Sprintf("%s: service %q has no container: create it with \"docker compose up -d %s\" and restore again", item.Key(), item.Service, item.Service))
 }
 
-// target says which volume an item of the manifest is today: the project's
-// own under the same key, else one to create. A project under a new name gets
-// volumes of its own.
-func target(p compose.Project, item manifest.Item) *RestoreVolume {
-	if v, ok := p.Volume(item.Name); ok {
-		return &RestoreVolume{Docker: v.Name, Create: !v.Exists, Spec: v}
+// checkUsers refuses a volume that somebody holds who cannot be stopped.
+func (r *Restore) checkUsers(in RestoreInput, it RestoreItem) {
+	if it.Volume.Docker == "" {
+		return
 	}
-	info := item.VolumeInfo
-	v := compose.Volume{Key: item.Name, Name: p.Name + "_" + item.Name, Driver: info.Driver, Options: info.Options, External: info.External, Labels: map[string]string{}}
-	old := info.Labels[compose.LabelProject]
-	if info.External || old != "" && info.DockerName != old+"_"+item.Name {
-		v.Name = info.DockerName
+	if users := in.ForeignUsers[it.Volume.Docker]; len(users) > 0 {
+		r.problem("%s: used by %s, outside the project, which a restore does not stop: stop it and restore again", it.Key, strings.Join(users, ", "))
 	}
-	for k, l := range info.Labels {
-		v.Labels[k] = l
+	for _, u := range in.Project.UsersOf(it.Volume.Docker) {
+		if inState(in.Project, u.Service, compose.StatePaused) {
+			r.paused(u.Service)
+		}
 	}
-	if !info.External {
-		v.Labels[compose.LabelProject] = p.Name
-		v.Labels[compose.LabelVolume] = item.Name
+}
+
+// paused refuses to restore under processes that somebody froze: they would
+// wake up with what they knew of the old data.
+func (r *Restore) paused(service string) {
+	r.problemOnce("service %q is paused: run \"docker compose unpause %s\" and restore again", service, service)
+}
+
+func (r *Restore) problemOnce(format string, args ...any) {
+	r.Problems = appendOnce(r.Problems, fmt.Sprintf(format, args...))
+}
+
+func (r *Restore) warnOnce(format string, args ...any) {
+	r.Warnings = appendOnce(r.Warnings, fmt.Sprintf(format, args...))
+}
+
+func appendOnce(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
 	}
-	return &RestoreVolume{Docker: v.Name, Create: true, Spec: v}
+	return append(list, s)
 }
 
 // sameTime warns when items come from different snapshots.
 func (r *Restore) sameTime() {
-	if len(r.Items) == 0 {
-		return
-	}
-	newest := r.Items[0].Time
+	var newest time.Time
 	for _, it := range r.Items {
 		if it.Time.After(newest) {
 			newest = it.Time
@@ -181,108 +222,37 @@ func (r *Restore) sameTime() {
 	}
 	for _, it := range r.Items {
 		if !it.Time.Equal(newest) {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s comes from %s, because it is not good in the snapshot of %s", it.Key, it.Time.Format(time.RFC3339), newest.Format(time.RFC3339)))
+			r.warn("%s is of %s, older than the rest (%s): that is the newest snapshot in which it is good", it.Key, stamp(it.Time), stamp(newest))
 		}
 	}
 }
 
-func (r *Restore) addOperations(in RestoreInput, order []string) {
-	engines, engineServices := r.dumpsByService(order)
-	stop := r.toStop(in, engineServices)
-	if in.Safety {
-		if keys := r.overwritten(); len(keys) > 0 {
-			r.Operations = append(r.Operations, RestoreOperation{Do: Safety, Items: keys, Cause: "what will be overwritten can be brought back"})
-		}
-	}
-	for _, s := range slices.Backward(order) {
-		if cause, ok := stop[s]; ok {
-			r.Operations = append(r.Operations, RestoreOperation{Do: StopService, Service: s, Cause: cause})
-		}
-	}
-	r.addVolumeOperations()
-	for _, s := range engineServices {
-		r.Operations = append(r.Operations, RestoreOperation{Do: StartEngine, Service: s, Cause: "its databases are restored by its own client"})
-		for _, key := range engines[s] {
-			r.Operations = append(r.Operations, RestoreOperation{Do: LoadDump, Service: s, Items: []string{key}})
-		}
-	}
-	for _, s := range order {
-		_, stopped := stop[s]
-		isEngine := slices.Contains(engineServices, s)
-		switch {
-		case stopped && !isEngine:
-			r.Operations = append(r.Operations, RestoreOperation{Do: StartService, Service: s, Cause: "was running"})
-		case isEngine && !running(in.Project, s):
-			r.Operations = append(r.Operations, RestoreOperation{Do: StopEngine, Service: s, Cause: "was not running before"})
-		}
-	}
-}
-
-// dumpsByService groups the keys of dumps by service: globals first, because
-// databases are owned by roles.
-func (r *Restore) dumpsByService(order []string) (map[string][]string, []string) {
-	byService := map[string][]string{}
-	for _, globals := range []bool{true, false} {
-		for _, it := range r.Items {
-			if it.Kind == manifest.Dump && (it.Name == "") == globals {
-				byService[it.Service] = append(byService[it.Service], it.Key)
-			}
-		}
-	}
-	var services []string
-	for _, s := range order {
-		if len(byService[s]) > 0 {
-			services = append(services, s)
-		}
-	}
-	return byService, services
-}
-
-// toStop are the running services that use a volume to be restored, and those
-// that depend on a database to be restored, each with the cause.
-func (r *Restore) toStop(in RestoreInput, engines []string) map[string]string {
-	stop := map[string]string{}
+// checkTwice refuses two items that go into one volume.
+func (r *Restore) checkTwice() {
+	by := map[string]string{}
 	for _, it := range r.Items {
-		if it.Volume == nil {
+		if it.Volume == nil || it.Volume.Docker == "" {
 			continue
 		}
-		for _, u := range in.Project.UsersOf(it.Volume.Docker) {
-			if running(in.Project, u.Service) {
-				stop[u.Service] = "uses " + it.Key
-			}
+		if other, ok := by[it.Volume.Docker]; ok {
+			r.problem("%s and %s are both the volume %s: restore one of them", other, it.Key, it.Volume.Docker)
 		}
+		by[it.Volume.Docker] = it.Key
 	}
-	for _, e := range engines {
-		for _, d := range in.Project.Dependents(e) {
-			if _, ok := stop[d]; !ok && running(in.Project, d) {
-				stop[d] = "depends on " + e
-			}
-		}
-	}
-	return stop
 }
 
-// overwritten are the items of which something is there today.
-func (r *Restore) overwritten() []string {
-	var keys []string
-	for _, it := range r.Items {
-		if it.Volume == nil || !it.Volume.Create {
-			keys = append(keys, it.Key)
-		}
+func (r *Restore) checkSurroundings(in RestoreInput) {
+	if len(r.Items) == 0 && len(r.Problems) == 0 {
+		r.problem("there is nothing to restore")
 	}
-	return keys
-}
-
-func (r *Restore) addVolumeOperations() {
-	for _, it := range r.Items {
-		if it.Volume != nil && it.Volume.Create {
-			r.Operations = append(r.Operations, RestoreOperation{Do: CreateVolume, Items: []string{it.Key}, Cause: "it does not exist"})
-		}
+	if !in.HasState {
+		r.problem("there is no state volume in which to note what has to be undone; %s", addState)
 	}
-	for _, it := range r.Items {
-		if it.Volume != nil {
-			r.Operations = append(r.Operations, RestoreOperation{Do: FillVolume, Items: []string{it.Key}})
-		}
+	if !in.HasSocket && slices.ContainsFunc(r.Items, func(i RestoreItem) bool { return i.Volume != nil }) {
+		r.problem("the containers that write volumes cannot reach this one; %s", addSocket)
+	}
+	if !in.Safety && len(r.overwritten()) > 0 {
+		r.warn("what is overwritten is not saved first, and cannot be brought back")
 	}
 }
 

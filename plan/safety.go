@@ -1,8 +1,8 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/dump"
@@ -17,38 +17,50 @@ type SafetyInput struct {
 	Probes  map[string]Probe // by service with a dump to restore
 	Users   map[string]string
 	Engine  func(name string) (dump.Engine, bool)
+	// NoSocket says that no container that reads volumes can be reached.
+	NoSocket bool
 }
 
 // MakeSafety plans the snapshot of what a restore will overwrite. A database
 // that is there and cannot be dumped is saved as its cold volumes: its service
 // is stopped for the second walk. What does not exist needs no safety.
 func MakeSafety(in SafetyInput) *Plan {
-	p := &Plan{Project: in.Project.Name, Specs: map[string]labels.Spec{}, Items: []Item{}, Operations: []Operation{}, Unlabelled: []Unlabelled{}}
+	p := &Plan{
+		Project: in.Project.Name, Specs: map[string]labels.Spec{}, Items: []Item{}, Operations: []Operation{},
+		Unlabelled: []Unlabelled{}, Warnings: []string{}, Problems: []string{},
+	}
 	dumped := map[string][]string{}
 	for _, it := range in.Restore.Items {
 		switch {
-		case it.Volume != nil && !it.Volume.Create:
-			p.addSafetyVolume(in, it.Volume.Spec, labels.Live)
+		case it.Volume != nil && it.Volume.Docker != "" && !it.Volume.Create:
+			p.addSafetyVolume(in, it.Volume.Spec, atRest(in.Project, it.Volume.Docker))
 		case it.Kind == manifest.Dump:
 			dumped[it.Service] = append(dumped[it.Service], it.Name)
 		}
 	}
-	order, err := in.Project.Order()
-	if err != nil {
-		order = serviceNames(in.Project)
-	}
+	order := p.order(in.Project)
 	for _, service := range order {
 		if len(dumped[service]) > 0 {
 			p.addSafetyDumps(in, service, dumped[service])
 		}
 	}
-	windows := makeWindows(makeSafetyInput(in, p), p.Items, order)
-	p.addOperations(makeSafetyInput(in, p), order, windows)
+	if in.NoSocket && slices.ContainsFunc(p.Items, func(i Item) bool { return i.Volume != nil }) {
+		p.problem("volumes cannot be saved before they are overwritten; %s", addSocket)
+	}
+	input := Input{Project: in.Project, Specs: p.Specs}
+	p.addOperations(input, order, makeWindows(input, p.Items, order))
 	return p
 }
 
-func makeSafetyInput(in SafetyInput, p *Plan) Input {
-	return Input{Project: in.Project, Specs: p.Specs}
+// atRest says how the volume is to be read: a copy of a running database's
+// files would be no safety.
+func atRest(p compose.Project, docker string) labels.During {
+	for _, w := range writers(p, docker) {
+		if s, _ := p.Service(w); isDatabase(s) {
+			return labels.Stop
+		}
+	}
+	return labels.Live
 }
 
 func (p *Plan) addSafetyVolume(in SafetyInput, v compose.Volume, during labels.During) {
@@ -59,32 +71,44 @@ func (p *Plan) addSafetyVolume(in SafetyInput, v compose.Volume, during labels.D
 			return
 		}
 	}
-	it := Item{
-		Key: key, Kind: manifest.Volume, Name: v.Key, Cause: "will be overwritten",
-		Volume: &VolumeItem{Volume: v, Docker: v.Name, During: during, OnError: labels.Warn},
-	}
-	finishVolume(Input{Project: in.Project}, &it)
-	p.Items = append(p.Items, it)
+	it := newVolume(v, "will be overwritten")
+	it.Volume.During, it.Volume.OnError = during, labels.Warn
+	finishVolume(Input{Project: in.Project}, it)
+	p.Items = append(p.Items, *it)
 }
 
-// addSafetyDumps adds dumps of the databases that are there.
+// addSafetyDumps adds dumps of the databases that are there, and of the roles.
 func (p *Plan) addSafetyDumps(in SafetyInput, service string, names []string) {
 	probe := in.Probes[service]
 	restored := restoredDump(in.Restore, service)
-	_, ok := in.Engine(restored.Engine)
-	if !ok || probe.Missing != "" || probe.Err != nil {
-		p.addColdVolumes(in, service, restored, probe)
+	engine, ok := in.Engine(restored.Engine)
+	if !ok || probe.Missing != "" || probe.Err != nil || probe.Container == "" {
+		p.addColdVolumes(in, service, restored, probe, probeFault(probe))
 		return
 	}
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-		_, there := probe.Facts.Database(n)
-		return !there
-	})
-	spec := labels.Spec{Service: service, Dump: &labels.Dump{Engine: restored.Engine, User: in.Users[service], Databases: names}}
-	if len(names) == 0 {
+	there := []string{} // not nil, which would be all of them
+	for _, n := range names {
+		db, ok := probe.Facts.Database(n)
+		switch {
+		case n == "" || !ok || db.Invalid: // an invalid one has lost its data already
+		case !db.AllowConn:
+			p.addColdVolumes(in, service, restored, probe, "database "+n+" allows no connections")
+			return
+		default:
+			there = append(there, n)
+		}
+	}
+	spec := labels.Spec{Service: service, Dump: &labels.Dump{Engine: restored.Engine, User: in.Users[service], Databases: there}}
+	first := len(p.Items)
+	s, _ := in.Project.Service(service)
+	if err := p.addFiles(engine, spec, dumpRequest(spec), probe, dataVolumes(s, probe.Facts.DataDirs)); err != nil {
+		p.Items = p.Items[:first]
+		p.addColdVolumes(in, service, restored, probe, err.Error())
 		return
 	}
-	p.addEngineDumps(Input{Project: in.Project, Engine: in.Engine}, spec, probe)
+	for i := range p.Items[first:] {
+		p.Items[first+i].Cause = "will be overwritten"
+	}
 }
 
 func restoredDump(r *Restore, service string) manifest.DumpInfo {
@@ -96,32 +120,34 @@ func restoredDump(r *Restore, service string) manifest.DumpInfo {
 	return manifest.DumpInfo{}
 }
 
-// addColdVolumes saves the volumes that hold a database's own files.
-func (p *Plan) addColdVolumes(in SafetyInput, service string, d manifest.DumpInfo, probe Probe) {
+// addColdVolumes saves the volumes that hold a database's own files: those of
+// today, or else those of when it was dumped.
+func (p *Plan) addColdVolumes(in SafetyInput, service string, d manifest.DumpInfo, probe Probe, fault string) {
 	s, _ := in.Project.Service(service)
-	keys := d.Volumes
+	keys := dataVolumes(s, probe.dataDirs())
 	if len(keys) == 0 {
-		keys = dataVolumes(s, probe.DataDirs)
+		keys = d.Volumes
 	}
 	if len(keys) == 0 {
-		p.Problems = append(p.Problems, fmt.Sprintf("the database of service %q cannot be saved before it is overwritten: %s; to go on without, use --no-safety-snapshot", service, probeFault(probe)))
+		p.problem("the database of service %q cannot be saved before it is overwritten (%s), and no volume is known to hold its files; to go on without, use --no-safety-snapshot",
+			service, strings.TrimSpace(fault))
 		return
 	}
 	for _, key := range keys {
-		v, ok := in.Project.Volume(key)
-		if !ok || !v.Exists {
-			continue
+		if v, ok := in.Project.Volume(key); ok && v.Exists {
+			p.addSafetyVolume(in, v, labels.Stop)
 		}
-		p.addSafetyVolume(in, v, labels.Stop)
 	}
 }
 
 func probeFault(p Probe) string {
-	if p.Missing != "" {
+	switch {
+	case p.Missing != "":
 		return p.Missing
-	}
-	if p.Err != nil {
+	case p.Err != nil:
 		return p.Err.Error()
+	case p.Container == "":
+		return "it was not asked"
 	}
 	return "its engine is unknown"
 }

@@ -1,0 +1,200 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/manifest"
+)
+
+// addOperations puts the restore in order: save what is there, stop what uses
+// it, dependents first, restore volumes, then one database after the other,
+// and start the rest, dependencies first.
+func (r *Restore) addOperations(in RestoreInput, order []string) {
+	dumps := r.dumpsByService()
+	b := &restoreBuilder{r: r, in: in, order: order, dumps: dumps, stop: r.toStop(in, dumps), started: map[string]bool{}}
+	if keys := r.overwritten(); in.Safety && len(keys) > 0 {
+		b.add(RestoreOperation{Do: Safety, Items: keys, Cause: "it will be overwritten, and can be brought back from this"})
+	}
+	for _, s := range slices.Backward(order) {
+		if cause, ok := b.stop[s]; ok {
+			b.add(RestoreOperation{Do: StopService, Service: s, Cause: cause})
+		}
+	}
+	b.volumes()
+	for _, s := range order {
+		if len(dumps[s]) > 0 {
+			b.database(s)
+		}
+	}
+	for _, s := range order {
+		b.start(s, "it ran before")
+	}
+	for _, s := range slices.Backward(order) {
+		if len(dumps[s]) > 0 && !up(in.Project, s) {
+			b.add(RestoreOperation{Do: StopEngine, Service: s, Cause: "it did not run before"})
+		}
+	}
+}
+
+type restoreBuilder struct {
+	r       *Restore
+	in      RestoreInput
+	order   []string
+	dumps   map[string][]RestoreItem // by service
+	stop    map[string]string        // services to stop, each with the cause
+	started map[string]bool
+}
+
+func (b *restoreBuilder) add(op RestoreOperation) {
+	b.r.Operations = append(b.r.Operations, op)
+}
+
+func (b *restoreBuilder) volumes() {
+	for _, it := range b.r.Items {
+		if it.Volume != nil && it.Volume.Create {
+			b.add(RestoreOperation{Do: CreateVolume, Items: []string{it.Key}, Cause: "there is no volume " + it.Volume.Docker})
+		}
+	}
+	for _, it := range b.r.Items {
+		if it.Volume != nil {
+			b.add(RestoreOperation{Do: FillVolume, Items: []string{it.Key}, Cause: "as it was at " + stamp(it.Time)})
+		}
+	}
+}
+
+// database starts what the database depends on, then the database itself, and
+// restores its dumps. By the order of dependencies, what is started here needs
+// no database that is still to be restored.
+func (b *restoreBuilder) database(service string) {
+	needed := dependencies(b.in.Project, service)
+	for _, s := range b.order {
+		if needed[s] {
+			b.start(s, service+" depends on it")
+		}
+	}
+	b.started[service] = true
+	b.add(RestoreOperation{Do: StartEngine, Service: service, Cause: "its own client restores its databases"})
+	for _, it := range b.dumps[service] {
+		cause := "as it was at " + stamp(it.Time)
+		if it.Name == "" {
+			cause = "databases belong to roles, which come first"
+		}
+		b.add(RestoreOperation{Do: LoadDump, Service: service, Items: []string{it.Key}, Cause: cause})
+	}
+}
+
+// start brings a stopped service back, unless that was done before.
+func (b *restoreBuilder) start(service, cause string) {
+	if _, ok := b.stop[service]; !ok || b.started[service] {
+		return
+	}
+	b.started[service] = true
+	b.add(RestoreOperation{Do: StartService, Service: service, Cause: cause})
+}
+
+// dependencies are the services on which one depends, directly or through
+// others.
+func dependencies(p compose.Project, service string) map[string]bool {
+	found := map[string]bool{}
+	queue := []string{service}
+	for len(queue) > 0 {
+		s, _ := p.Service(queue[0])
+		queue = queue[1:]
+		for _, d := range s.DependsOn {
+			if !found[d.Service] && d.Service != service {
+				found[d.Service] = true
+				queue = append(queue, d.Service)
+			}
+		}
+	}
+	return found
+}
+
+// dumpsByService groups dumps: globals first, because databases belong to
+// roles.
+func (r *Restore) dumpsByService() map[string][]RestoreItem {
+	by := map[string][]RestoreItem{}
+	for _, globals := range []bool{true, false} {
+		for _, it := range r.Items {
+			if it.Kind == manifest.Dump && (it.Name == "") == globals {
+				by[it.Service] = append(by[it.Service], it)
+			}
+		}
+	}
+	return by
+}
+
+// toStop are the services that are up and use a volume to be restored, those
+// that depend on a database to be restored, and those that cannot do without
+// one of these for a moment, each with the cause.
+func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[string]string {
+	stop := map[string]string{}
+	add := func(service, cause string) bool {
+		if !up(in.Project, service) || stop[service] != "" && strings.Contains(stop[service], cause) {
+			return false
+		}
+		if stop[service] != "" {
+			cause = stop[service] + "; " + cause
+		}
+		stop[service] = cause
+		return true
+	}
+	databases := map[string]bool{}
+	for s := range dumps {
+		databases[s] = true
+	}
+	for _, it := range r.Items {
+		if it.Volume == nil {
+			continue
+		}
+		for _, u := range in.Project.UsersOf(it.Volume.Docker) {
+			add(u.Service, "uses "+it.Key)
+			if s, _ := in.Project.Service(u.Service); isDatabase(s) {
+				databases[u.Service] = true
+			}
+		}
+	}
+	for _, s := range in.Project.Services {
+		if databases[s.Name] {
+			for _, d := range in.Project.Dependents(s.Name) {
+				add(d, "depends on "+s.Name+", whose data is restored")
+			}
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, s := range in.Project.Services {
+			if stop[s.Name] == "" {
+				continue
+			}
+			for _, c := range companions(in.Project, s.Name) {
+				if stop[c.service] == "" && add(c.service, c.cause) {
+					again = true
+				}
+			}
+		}
+	}
+	return stop
+}
+
+func isDatabase(s compose.Service) bool {
+	_, ok := databaseOf(s)
+	return ok
+}
+
+// overwritten are the items of which something may be there today.
+func (r *Restore) overwritten() []string {
+	var keys []string
+	for _, it := range r.Items {
+		if it.Volume == nil || it.Volume.Docker != "" && !it.Volume.Create {
+			keys = append(keys, it.Key)
+		}
+	}
+	return keys
+}
+
+// stamp is a time for people.
+func stamp(t time.Time) string { return t.Format(time.RFC3339) }
