@@ -4,21 +4,35 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/ripplebak/ripplebak/labels"
 )
 
-// Print writes the plan for people.
+// Print writes the plan for people: what is saved and how, what goes down for
+// it and why, the order, and what is left to be said.
 func (p *Plan) Print(out io.Writer) error {
 	w := bufio.NewWriter(out)
-	fmt.Fprintf(w, "project %s\n", p.Project)
+	line(w, 0, "project %s", p.Project)
 	p.printItems(w)
-	p.printOperations(w)
+	if len(p.Problems) == 0 {
+		p.printDowntime(w)
+		heading(w, "in this order")
+		for i, op := range p.Operations {
+			line(w, 1, "%2d. %s", i+1, op)
+		}
+	}
 	if len(p.Unlabelled) > 0 {
-		fmt.Fprintf(w, "\nnot labelled, and holding data:\n")
+		heading(w, "not labelled, and holding data that is not saved")
 		for _, u := range p.Unlabelled {
-			fmt.Fprintf(w, "  %s: %s (label it %s)\n", u.Service, strings.Join(u.Holds, ", "), u.Advice)
+			name := u.Service
+			if name == "" {
+				name = "used by no service"
+			}
+			line(w, 1, "%s: %s (to save it: %s)", name, strings.Join(u.Holds, ", "), u.Advice)
 		}
 	}
 	printList(w, "warnings", p.Warnings)
@@ -26,70 +40,85 @@ func (p *Plan) Print(out io.Writer) error {
 	return w.Flush()
 }
 
-func printList(w io.Writer, title string, lines []string) {
-	if len(lines) == 0 {
-		return
+func (p *Plan) printItems(w *bufio.Writer) {
+	heading(w, "saved")
+	if !slices.ContainsFunc(p.Items, func(i Item) bool { return i.Skip == "" }) {
+		line(w, 1, "nothing")
 	}
-	fmt.Fprintf(w, "\n%s:\n", title)
-	for _, l := range lines {
-		fmt.Fprintf(w, "  - %s\n", strings.ReplaceAll(l, "\n", "\n    "))
-	}
-}
-
-func (p *Plan) printItems(w io.Writer) {
-	fmt.Fprintf(w, "\nitems:\n")
-	if len(p.Items) == 0 {
-		fmt.Fprintf(w, "  none\n")
-	}
+	skipped := 0
 	for _, it := range p.Items {
-		fmt.Fprintf(w, "  %s: %s\n", it.Key, it.Cause)
-		switch {
-		case it.Skip != "":
-			fmt.Fprintf(w, "      left out: %s\n", it.Skip)
+		if it.Skip != "" {
+			skipped++
 			continue
-		case it.Broken != "":
-			fmt.Fprintf(w, "      will fail: %s\n", it.Broken)
+		}
+		line(w, 1, "%s  (%s)", it.Key, it.Cause)
+		if it.Broken != "" {
+			line(w, 3, "will fail: %s", it.Broken)
 			continue
+		}
+		if it.Later != "" {
+			line(w, 3, "not known yet: %s", it.Later)
 		}
 		if it.Dump != nil {
 			for _, c := range it.Dump.Commands {
-				fmt.Fprintf(w, "      $ %s\n", c)
+				line(w, 3, "$ %s", c)
 			}
 		}
 		if it.Volume != nil {
 			printVolume(w, it.Volume)
 		}
 	}
+	if skipped == 0 {
+		return
+	}
+	heading(w, "left out of this run")
+	for _, it := range p.Items {
+		if it.Skip != "" {
+			line(w, 1, "%s  (%s)", it.Key, it.Skip)
+		}
+	}
 }
 
-func printVolume(w io.Writer, v *VolumeItem) {
-	fmt.Fprintf(w, "      volume %s, while its services %s\n", v.Docker, duringText(v.During))
+func printVolume(w *bufio.Writer, v *VolumeItem) {
+	line(w, 3, "Docker volume %s, read %s", v.Docker, duringText(v.During))
 	if len(v.Exclude) > 0 {
-		fmt.Fprintf(w, "      without %s\n", strings.Join(v.Exclude, ", "))
+		line(w, 3, "without %s", strings.Join(v.Exclude, ", "))
 	}
 	if v.Inconsistent != "" {
-		fmt.Fprintf(w, "      not consistent: %s\n", v.Inconsistent)
+		line(w, 3, "not consistent: %s", v.Inconsistent)
 	}
 }
 
 func duringText(d labels.During) string {
 	switch d {
 	case labels.Stop:
-		return "are stopped"
+		return "while what writes to it is stopped"
 	case labels.Pause:
-		return "are paused"
+		return "while what writes to it is paused"
 	default:
-		return "go on"
+		return "while its services go on"
 	}
 }
 
-func (p *Plan) printOperations(w io.Writer) {
-	if len(p.Problems) > 0 {
+// printDowntime says first what a person wants to know first.
+func (p *Plan) printDowntime(w *bufio.Writer) {
+	var down []Operation
+	for _, op := range p.Operations {
+		if op.Do == Quiesce {
+			down = append(down, op)
+		}
+	}
+	if len(down) == 0 {
+		heading(w, "no service is stopped or paused")
 		return
 	}
-	fmt.Fprintf(w, "\norder:\n")
-	for i, op := range p.Operations {
-		fmt.Fprintf(w, "  %2d. %s\n", i+1, op)
+	heading(w, "down for a moment")
+	for _, op := range down {
+		how := "stopped"
+		if op.How == labels.Pause {
+			how = "paused"
+		}
+		line(w, 1, "%s is %s: %s", op.Service, how, op.Cause)
 	}
 }
 
@@ -103,11 +132,11 @@ func (o Operation) String() string {
 	case DoDump:
 		s = items
 	case Helper:
-		s = "start a helper for " + items
+		s = "start a container that reads " + items
 	case Walk:
-		s = "walk " + items
+		s = "read " + items
 	case Rewalk:
-		s = "walk again " + items
+		s = "read again " + items
 	case Quiesce:
 		s = string(o.How) + " " + o.Service
 	case Resume:
@@ -117,9 +146,57 @@ func (o Operation) String() string {
 		}
 	case Commit:
 		s = "write the snapshot"
-	}
-	if o.Cause == "" {
-		return s
+	default:
+		s = string(o.Do)
 	}
 	return s + "  (" + o.Cause + ")"
 }
+
+func heading(w *bufio.Writer, title string) {
+	w.WriteString("\n")
+	line(w, 0, "%s:", title)
+}
+
+func printList(w *bufio.Writer, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	heading(w, title)
+	for _, l := range lines {
+		line(w, 1, "- %s", l)
+	}
+}
+
+// line writes an indented line; what follows a line break is indented deeper.
+// Names and error texts come from elsewhere, so control characters are shown
+// and not sent to the terminal. The writer keeps its first error for Flush.
+func line(w *bufio.Writer, indent int, format string, args ...any) {
+	margin := strings.Repeat("  ", indent)
+	for i, l := range strings.Split(strings.TrimRight(fmt.Sprintf(format, args...), "\n"), "\n") {
+		w.WriteString(margin)
+		if i > 0 {
+			w.WriteString("    ")
+		}
+		w.WriteString(visible(l))
+		w.WriteString("\n")
+	}
+}
+
+// visible replaces what a terminal would act upon.
+func visible(s string) string {
+	if !strings.ContainsFunc(s, hidden) && strings.ToValidUTF8(s, "") == s {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) || r == unicode.ReplacementChar {
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }

@@ -2,30 +2,67 @@ package plan
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/docker/go-units"
+
+	"github.com/ripplebak/ripplebak/manifest"
 )
 
-// Print writes the restore's plan for people.
+// Print writes the restore's plan for people: what comes back, what is lost by
+// it, what goes down, and the order.
 func (r *Restore) Print(out io.Writer) error {
 	w := bufio.NewWriter(out)
-	fmt.Fprintf(w, "restore project %s\n\nitems:\n", r.Project)
+	line(w, 0, "restore of project %s", r.Project)
+	heading(w, "comes back")
+	if len(r.Items) == 0 {
+		line(w, 1, "nothing")
+	}
 	for _, it := range r.Items {
-		fmt.Fprintf(w, "  %s: %s, from snapshot %s of %s\n", it.Key, units.BytesSize(float64(it.Bytes)), short(it.Snapshot), it.Time.Format(time.RFC3339))
+		line(w, 1, "%s  (%s, as it was at %s, snapshot %s)", it.Key, units.BytesSize(float64(it.Bytes)), stamp(it.Time), short(it.Snapshot))
+		line(w, 3, "%s", it.effect())
 	}
 	if len(r.Problems) == 0 {
-		fmt.Fprintf(w, "\norder:\n")
+		r.printDowntime(w)
+		heading(w, "in this order")
 		for i, op := range r.Operations {
-			fmt.Fprintf(w, "  %2d. %s\n", i+1, op)
+			line(w, 1, "%2d. %s", i+1, op)
 		}
 	}
 	printList(w, "warnings", r.Warnings)
 	printList(w, "problems: nothing is touched until these are put right", r.Problems)
 	return w.Flush()
+}
+
+// effect says what the restore of the item does to what is there today.
+func (i RestoreItem) effect() string {
+	switch {
+	case i.Volume != nil && i.Volume.Create:
+		return "into the new Docker volume " + i.Volume.Docker
+	case i.Volume != nil:
+		return "over what the Docker volume " + i.Volume.Docker + " holds now"
+	case i.Kind == manifest.Dump && i.Name == "":
+		return "roles that are missing in service " + i.Service
+	}
+	return "in place of what service " + i.Service + " has under that name now"
+}
+
+func (r *Restore) printDowntime(w *bufio.Writer) {
+	var down []RestoreOperation
+	for _, op := range r.Operations {
+		if op.Do == StopService {
+			down = append(down, op)
+		}
+	}
+	if len(down) == 0 {
+		heading(w, "no service is stopped")
+		return
+	}
+	heading(w, "stopped until it is done")
+	for _, op := range down {
+		line(w, 1, "%s: %s", op.Service, op.Cause)
+	}
 }
 
 func short(id string) string {
@@ -49,12 +86,11 @@ func (o RestoreOperation) String() string {
 	case FillVolume, LoadDump:
 		s = "restore " + items
 	case StartEngine:
-		s = "start " + o.Service + " if it is down, and wait until it is ready"
+		s = "have " + o.Service + " run, and wait until it is ready"
 	case StartService:
 		s = "start " + o.Service
-	}
-	if o.Cause == "" {
-		return s
+	default:
+		s = string(o.Do)
 	}
 	return s + "  (" + o.Cause + ")"
 }
