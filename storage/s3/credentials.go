@@ -50,12 +50,13 @@ func newCredentials(env func(string) string, shared *sharedConfig, region string
 	}
 	client := &http.Client{Transport: base, Timeout: 10 * time.Second}
 	if uri, err := containerURI(env); uri != "" || err != nil {
-		return credentials.New(&containerRole{uri: uri, env: env, client: client}), err
+		return credentials.New(&lasting{Provider: &containerRole{uri: uri, env: env, client: client}}), err
 	}
 	if strings.EqualFold(env("AWS_EC2_METADATA_DISABLED"), "true") {
 		return nil, fmt.Errorf("%w: %s", storage.ErrNoCredentials, howToSet)
 	}
-	return credentials.New(&instanceRole{IAM: credentials.IAM{Endpoint: env("AWS_EC2_METADATA_SERVICE_ENDPOINT"), Client: metadataClient()}}), nil
+	iam := credentials.IAM{Endpoint: env("AWS_EC2_METADATA_SERVICE_ENDPOINT"), Client: metadataClient()}
+	return credentials.New(&lasting{Provider: &instanceRole{IAM: iam}}), nil
 }
 
 const howToSet = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or their _FILE twins), AWS_PROFILE, or a role"
@@ -101,7 +102,24 @@ func newWebIdentity(env func(string) string, token, region string, base http.Rou
 	}
 	iam.EKSIdentity.TokenFile, iam.EKSIdentity.RoleARN = token, role
 	iam.EKSIdentity.RoleSessionName = env("AWS_ROLE_SESSION_NAME")
-	return credentials.New(&named{Provider: &iam, source: "web identity of " + token}), nil
+	return credentials.New(&lasting{Provider: &named{Provider: &iam, source: "web identity of " + token}}), nil
+}
+
+// lasting tells a role that nobody has from one that cannot be renewed at the
+// moment: in the middle of a run that is a passing trouble, tried again.
+type lasting struct {
+	credentials.Provider
+	had bool // calls are serialised by credentials.Credentials
+}
+
+func (l *lasting) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
+	v, err := l.Provider.RetrieveWithCredContext(cc)
+	if err == nil {
+		l.had = true
+	} else if l.had {
+		err = errors.New("renew credentials: " + cleanForMessage(err.Error()))
+	}
+	return v, err
 }
 
 // named says which source an error comes from.

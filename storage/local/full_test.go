@@ -1,0 +1,126 @@
+package local_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/storagetest"
+)
+
+// namespaceEnv marks the copy of the test that runs in a mount namespace of
+// its own; its value is the mount point.
+const namespaceEnv = "RIPPLEBAK_TEST_MOUNTPOINT"
+
+// inNamespace runs the calling test again, in a namespace where dir can be
+// mounted over. It is true in that copy.
+func inNamespace(t *testing.T) (dir string, inside bool) {
+	t.Helper()
+	if dir := os.Getenv(namespaceEnv); dir != "" {
+		return dir, true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), namespaceEnv+"="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || bytes.Contains(out, []byte("cannot mount")) {
+		t.Skipf("this machine gives no mount namespace: %v", err)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Errorf("the copy of the test did not run:\n%s", out)
+	}
+	return "", false
+}
+
+func mount(t *testing.T, dir, options string, flags uintptr) {
+	t.Helper()
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+}
+
+func TestF33_DiskFull(t *testing.T) {
+	dir, inside := inNamespace(t)
+	if !inside {
+		return
+	}
+	mount(t, dir, "size=1m", 0)
+	s := open(t, dir)
+	if err := s.Writer().Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	small := storagetest.Put(t, s, storage.SnapshotFile, []byte("before"))
+	data := storagetest.Content(1, 2<<20)
+	h := storagetest.HandleFor(storage.PackFile, data)
+	if err := s.Writer().Save(t.Context(), h, storage.NewPayload(data)); !errors.Is(err, storage.ErrNoSpace) {
+		t.Errorf("save: %v, want ErrNoSpace", err)
+	}
+	config := storage.Handle{Kind: storage.ConfigFile}
+	if err := s.Writer().Create(t.Context(), config, storage.NewPayload(data)); !errors.Is(err, storage.ErrNoSpace) {
+		t.Errorf("create: %v, want ErrNoSpace", err)
+	}
+	if _, err := s.Reader().Stat(t.Context(), config); !errors.Is(err, storage.ErrNotExist) {
+		t.Errorf("a config is visible: %v", err)
+	}
+	if names := storagetest.Names(t, s, storage.PackFile); len(names) != 0 {
+		t.Errorf("visible: %v", names)
+	}
+	if left := temporaries(t, dir); len(left) != 0 {
+		t.Errorf("temporary files hold the space: %v", left)
+	}
+	if got := storagetest.Get(t, s, small); string(got) != "before" {
+		t.Errorf("an earlier file became %q", got)
+	}
+	// Removing needs no space, and makes some.
+	if err := s.Remover().Remove(t.Context(), small); err != nil {
+		t.Error(err)
+	}
+	storagetest.Put(t, s, storage.PackFile, storagetest.Content(2, 100_000))
+}
+
+func TestF34_ReadOnlyMount(t *testing.T) {
+	dir, inside := inNamespace(t)
+	if !inside {
+		return
+	}
+	mount(t, dir, "size=4m", 0)
+	s := open(t, dir)
+	if err := s.Writer().Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := storagetest.Put(t, s, storage.PackFile, []byte("x"))
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Probe(t.Context()); err != nil {
+		t.Errorf("probe: %v", err)
+	}
+	if got := storagetest.Get(t, s, h); string(got) != "x" {
+		t.Errorf("load: %q", got)
+	}
+	for what, err := range map[string]error{
+		"lock":   s.Locker().SaveLock(t.Context(), h.Name, storage.NewPayload(nil)),
+		"save":   s.Writer().Save(t.Context(), h, storage.NewPayload([]byte("x"))),
+		"remove": s.Remover().Remove(t.Context(), h),
+	} {
+		if !errors.Is(err, storage.ErrDenied) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want ErrDenied", what, err)
+		}
+	}
+}
