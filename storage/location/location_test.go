@@ -1,0 +1,88 @@
+package location_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/location"
+	"github.com/ripplebak/ripplebak/storage/storagetest"
+)
+
+func TestParse(t *testing.T) {
+	for in, want := range map[string]string{
+		"/backups/":                      "/backups",
+		"backups":                        "backups",
+		"./a/../b":                       "b",
+		"local:/srv/x":                   "/srv/x",
+		"/with:colon/x":                  "/with:colon/x",
+		"s3:https://host/bucket/prefix/": "s3:https://host/bucket/prefix",
+		"s3:http://host:9000/bucket":     "s3:http://host:9000/bucket",
+		"s3:host.example/bucket/x":       "s3:https://host.example/bucket/x",
+		"s3:s3.amazonaws.com/bucket":     "s3:https://s3.amazonaws.com/bucket",
+	} {
+		l, err := location.Parse(in)
+		if err != nil || l.String() != want || l.Local() == strings.HasPrefix(want, "s3:") {
+			t.Errorf("%q: %q, %v; want %q", in, l, err, want)
+		}
+		if again, err := location.Parse(l.String()); err != nil || again.String() != want {
+			t.Errorf("%q does not parse again: %v", l, err)
+		}
+	}
+	for in, says := range map[string]string{
+		"":                              "RIPPLEBAK_REPOSITORY",
+		"  ":                            "RIPPLEBAK_REPOSITORY",
+		"local:":                        "empty",
+		"a\x00b":                        "zero byte",
+		"rest:https://host/":            "not supported",
+		"sftp:user@host:/x":             "not supported",
+		"https://host/bucket":           "s3:https://",
+		"s3:":                           "no host",
+		"s3:https://host/bucket/../x":   `".."`,
+		"s3:https://k:hunter2@host/bkt": "AWS_SECRET_ACCESS_KEY",
+	} {
+		_, err := location.Parse(in)
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v; want an error that says %q", in, err, says)
+		}
+	}
+}
+
+func TestOpenLocal(t *testing.T) {
+	l, err := location.Parse(filepath.Join(t.TempDir(), "repo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	storagetest.Put(t, opened(t, l, func(string) string { return "" }), storage.KeyFile, []byte("x"))
+}
+
+func TestOpenS3(t *testing.T) {
+	g := storagetest.StartGateway(t, t.TempDir())
+	l, err := location.Parse("s3:http://" + g.Host + "/bucket/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := opened(t, l, g.Env)
+	h := storagetest.Put(t, s, storage.KeyFile, []byte("x"))
+	if got := storagetest.Get(t, s, h); string(got) != "x" || s.Reader().Location() != l.String() {
+		t.Errorf("%q from %s", got, s.Reader().Location())
+	}
+}
+
+func opened(t *testing.T, l location.Location, env func(string) string) storage.Store {
+	t.Helper()
+	s, err := location.Open(t.Context(), l, env, location.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Writer().Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
