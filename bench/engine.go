@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +23,17 @@ import (
 func engineMain(args []string) error {
 	if len(args) != 3 {
 		return errors.New("usage: bench engine backup|restore REPOSITORY DIRECTORY")
+	}
+	if name := os.Getenv("BENCH_CPUPROFILE"); name != "" {
+		f, err := os.Create(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	ctx := context.Background()
 	store, err := local.Open(args[1], local.Options{})
