@@ -58,19 +58,19 @@ func (s *session) showBackup(r *sidecar.BackupReport) error {
 		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ITEM\tSTATE\tSIZE\tFILES")
 		for _, i := range r.Items {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\n", printable(i.Key()), i.State, size(i.Bytes), i.Files)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\n", s.name(i.Key()), i.State, size(i.Bytes), i.Files)
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "\nread %s, stored %s, in %s\n", size(r.BytesRead), size(r.BytesStored), seconds(r.Seconds))
-		printDowntime(out, r.Downtime)
+		s.printDowntime(out, r.Downtime)
 		for _, i := range r.Items {
 			if i.Error != "" {
-				fmt.Fprintf(out, "%s: %s\n", printable(i.Key()), indented(i.Error))
+				fmt.Fprintf(out, "%s: %s\n", s.name(i.Key()), indented(i.Error))
 			}
 			for _, w := range i.Warnings {
-				fmt.Fprintf(out, "warning: %s: %s\n", printable(i.Key()), indented(w))
+				fmt.Fprintf(out, "warning: %s: %s\n", s.name(i.Key()), indented(w))
 			}
 		}
 		for _, w := range r.Warnings {
@@ -84,13 +84,13 @@ func (s *session) showBackup(r *sidecar.BackupReport) error {
 }
 
 // printDowntime says how long each service was down.
-func printDowntime(out io.Writer, down map[string]float64) {
+func (s *session) printDowntime(out io.Writer, down map[string]float64) {
 	var names []string
 	for n := range down {
 		names = append(names, n)
 	}
 	slices.Sort(names)
 	for _, n := range names {
-		fmt.Fprintf(out, "%s was down for %s\n", printable(n), seconds(down[n]))
+		fmt.Fprintf(out, "%s was down for %s\n", s.name(n), seconds(down[n]))
 	}
 }

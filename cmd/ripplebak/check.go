@@ -22,7 +22,7 @@ func (p *program) checkCommand() *cobra.Command {
 			"Damage that it finds is a failure.\n\n" +
 			repositoryCodes(),
 		Example: example("check", "the structure", "check --read-data", "and every byte"),
-		Args:    usage(cobra.NoArgs),
+		Args:    arguments(0),
 	}
 	cmd.Flags().BoolVar(&opt.ReadData, "read-data", false, "read, decrypt and hash everything")
 	addJSON(cmd)
@@ -47,7 +47,7 @@ func (s *session) showCheck(r *sidecar.CheckReport) error {
 				what = "note"
 			}
 			if f.File != "" {
-				what += " in " + printable(f.File)
+				what += " in " + s.name(f.File)
 			}
 			fmt.Fprintf(out, "%s: %s: %s\n", what, f.Kind, indented(f.Detail))
 		}

@@ -14,7 +14,7 @@ func completionCommand() *cobra.Command {
 			"for who has the bare binary.\n\n" + exitStatus(exitDone, exitFailed),
 		Example:               "  # for this bash\n  source <(ripplebak completion bash)",
 		ValidArgs:             []string{"bash", "zsh", "fish", "powershell"},
-		Args:                  usage(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
+		Args:                  arguments(1, "the name of a shell"),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root, out := cmd.Root(), cmd.OutOrStdout()
@@ -28,7 +28,7 @@ func completionCommand() *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(out)
 			}
-			return fmt.Errorf("no such shell: %q", args[0])
+			return &usageError{cmd, fmt.Errorf("%q is none of the shells", args[0])}
 		},
 	}
 }

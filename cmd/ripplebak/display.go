@@ -22,6 +22,8 @@ type display struct {
 	out  io.Writer
 	now  func() time.Time
 	size func() (columns, rows int, err error)
+	// name makes an item's key fit to be shown.
+	name func(key string) string
 	live bool
 
 	mu    sync.Mutex
@@ -33,7 +35,7 @@ type display struct {
 
 // progressItem is how far an item is.
 type progressItem struct {
-	key          string
+	key, label   string
 	expected     int64 // bytes; 0 if nobody knows
 	files, bytes int64
 	rate         float64 // bytes a second, smoothed
@@ -42,8 +44,8 @@ type progressItem struct {
 	measured     bool
 }
 
-func newDisplay(out io.Writer, now func() time.Time, size func() (int, int, error), live bool) *display {
-	return &display{out: out, now: now, size: size, live: live}
+func newDisplay(out io.Writer, now func() time.Time, size func() (int, int, error), name func(string) string, live bool) *display {
+	return &display{out: out, now: now, size: size, name: name, live: live}
 }
 
 // start begins to redraw, until close.
@@ -105,7 +107,7 @@ func (d *display) Begin(key string, bytes int64) {
 		it = &progressItem{}
 		d.items = append(d.items, it)
 	}
-	*it = progressItem{key: key, expected: bytes, seenAt: d.now()}
+	*it = progressItem{key: key, label: d.name(key), expected: bytes, seenAt: d.now()}
 }
 
 func (d *display) Advance(key string, files, bytes int64) {

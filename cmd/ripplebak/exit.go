@@ -69,11 +69,15 @@ func (e *usageError) Error() string {
 
 func (e *usageError) Unwrap() error { return e.err }
 
-// usage makes a rule about arguments say where help is.
-func usage(rule cobra.PositionalArgs) cobra.PositionalArgs {
+// arguments is the rule that a command has at least as many arguments as
+// given, which are named in the error, and at most as many as said.
+func arguments(most int, needed ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := rule(cmd, args); err != nil {
-			return &usageError{cmd, err}
+		switch {
+		case len(args) < len(needed):
+			return &usageError{cmd, fmt.Errorf("%s is missing", needed[len(args)])}
+		case len(args) > most:
+			return &usageError{cmd, fmt.Errorf("argument %q is one too many", args[most])}
 		}
 		return nil
 	}

@@ -15,7 +15,7 @@ func (p *program) healthCommand() *cobra.Command {
 			"nor the repository, and prints nothing when all is well.\n\n" +
 			exitStatus(exitDone, exitFailed),
 		Example: "  # what the image's health check runs\n  docker compose exec backup /ripplebak health",
-		Args:    usage(cobra.NoArgs),
+		Args:    arguments(0),
 		RunE: p.with(func(_ context.Context, s *session, _ []string) error {
 			return s.app.Health()
 		}),

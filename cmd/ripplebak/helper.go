@@ -22,7 +22,7 @@ func (p *program) helperCommand() *cobra.Command {
 			"It calls the sidecar at the socket RIPPLEBAK_HELPER_SOCKET, with the token\n" +
 			"RIPPLEBAK_HELPER_TOKEN, and ends when the sidecar hangs up. It is of no use by hand.\n\n" +
 			exitStatus(exitDone, exitFailed, exitInterrupted),
-		Args: usage(cobra.NoArgs),
+		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt, err := p.helperOptions()
 			if err != nil {

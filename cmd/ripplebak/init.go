@@ -20,7 +20,7 @@ func (p *program) initCommand() *cobra.Command {
 			"anew where one has been lost. It needs no Docker.\n\n" +
 			exitStatus(exitDone, exitFailed, exitInterrupted),
 		Example: example("init", "create it"),
-		Args:    usage(cobra.NoArgs),
+		Args:    arguments(0),
 	}
 	addJSON(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, _ []string) error {

@@ -61,6 +61,8 @@ func (w jsonRedactor) Write(line []byte) (int, error) {
 func (p *program) complain(err error) {
 	s := p.session
 	switch {
+	case err.Error() == errInterrupted.Error():
+		return // it was said when it happened
 	case s != nil && s.jsonLog:
 		s.log.WithLevel(zerolog.ErrorLevel).Str("error", err.Error()).Msg("failed")
 		return

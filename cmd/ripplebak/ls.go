@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func (p *program) lsCommand() *cobra.Command {
 			"With --json it prints one object per line.\n\n" +
 			repositoryCodes(),
 		Example: example("ls latest", "everything", "ls 4f2a1c volumes/uploads", "one volume"),
-		Args:    usage(cobra.RangeArgs(1, 2)),
+		Args:    arguments(2, "SNAPSHOT"),
 	}
 	addJSON(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
@@ -43,8 +44,18 @@ func (p *program) lsCommand() *cobra.Command {
 // no UTF-8 are there a second time, as they are.
 type listedFile struct {
 	sidecar.ListEntry
-	PathRaw   []byte `json:"path_raw,omitempty"`
-	TargetRaw []byte `json:"target_raw,omitempty"`
+	ModTime   fileTime `json:"mtime"` // in place of the entry's
+	PathRaw   []byte   `json:"path_raw,omitempty"`
+	TargetRaw []byte   `json:"target_raw,omitempty"`
+}
+
+// fileTime is a time of any year. The library's own refuses to write those of
+// more than four digits, which files can have.
+type fileTime time.Time
+
+// MarshalJSON writes the time by RFC 3339, with as many digits as it takes.
+func (t fileTime) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + time.Time(t).Format(time.RFC3339Nano) + `"`), nil
 }
 
 // listingBatch is how many lines are written at once: a snapshot can have more
@@ -73,7 +84,7 @@ func (l *listing) add(e sidecar.ListEntry) error {
 }
 
 func (l *listing) addJSON(e sidecar.ListEntry) error {
-	line := listedFile{ListEntry: e}
+	line := listedFile{ListEntry: e, ModTime: fileTime(e.ModTime)}
 	if !utf8.ValidString(e.Path) {
 		line.PathRaw = []byte(e.Path)
 	}
@@ -98,9 +109,9 @@ func (l *listing) flush() error {
 		// Columns keep a width that most files fit in, from batch to batch.
 		t := tabwriter.NewWriter(out, 7, 0, 2, ' ', 0)
 		for _, e := range batch {
-			name := printable(e.Path)
+			name := l.session.name(e.Path)
 			if e.Target != "" {
-				name += " -> " + printable(e.Target)
+				name += " -> " + l.session.name(e.Target)
 			}
 			fmt.Fprintf(t, "%s\t%d\t%d\t%12d\t%s\t%s\n", e.Mode, e.UID, e.GID, e.Size, l.session.when(e.ModTime), name)
 		}

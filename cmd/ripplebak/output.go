@@ -86,6 +86,10 @@ func redactString(literal, rest []byte, redact func(string) string) []byte {
 	return bytes.TrimRight(b, "\n")
 }
 
+// name is a name on one line. It is redacted before it is quoted, since a
+// quoted secret does not look like itself.
+func (s *session) name(name string) string { return printable(s.redactor.Redact(name)) }
+
 // size is a number of bytes for people.
 func size(n int64) string { return units.BytesSize(float64(n)) }
 

@@ -87,7 +87,6 @@ func (p *program) root() *cobra.Command {
 			"plan", "what a backup would do",
 			"backup", "back up now",
 			"restore latest", "bring everything back"),
-		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -26,12 +26,12 @@ func progressLines(items []*progressItem, columns, rows int) []string {
 	}
 	wide := minKey
 	for _, it := range items {
-		wide = max(wide, utf8.RuneCountInString(printable(it.key)))
+		wide = max(wide, utf8.RuneCountInString(it.label))
 	}
 	wide = min(wide, max(minKey, columns/2))
 	var lines []string
 	for _, it := range items {
-		key := cut(printable(it.key), wide)
+		key := cut(it.label, wide)
 		line := key + strings.Repeat(" ", wide-utf8.RuneCountInString(key)) + "  " + it.figures()
 		lines = append(lines, cut(line, columns-1))
 	}

@@ -19,8 +19,9 @@ func (p *program) restoreCommand() *cobra.Command {
 		Use:   "restore SNAPSHOT",
 		Short: "Bring the project back",
 		Long: "restore brings items back from a snapshot: an ID, the beginning of one, or \"latest\".\n" +
-			"Without a choice of items it takes all of them; an item that is not good in the\n" +
-			"latest snapshot comes from the newest one in which it is, and the plan says so.\n\n" +
+			"Without a choice of items it takes all of them. With \"latest\", an item that is not\n" +
+			"good in the newest snapshot comes from the newest one in which it is, and the plan\n" +
+			"says so.\n\n" +
 			"Everything that is needed is read and verified first, then the plan is shown and\n" +
 			"confirmed. What will be overwritten is saved in a safety snapshot, the services\n" +
 			"that use it are stopped, and started again at the end. Volumes become exactly what\n" +
@@ -31,7 +32,7 @@ func (p *program) restoreCommand() *cobra.Command {
 			"restore --dry-run latest", "what it would do",
 			"restore --volume uploads 4f2a1c", "one volume, from a certain snapshot",
 			"restore --database db/shop --yes latest", "one database, without asking"),
-		Args: usage(cobra.ExactArgs(1)),
+		Args: arguments(1, "SNAPSHOT"),
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&opt.Services, "service", nil, "only what belongs to this `service`; may be repeated")
@@ -76,19 +77,19 @@ func (s *session) showRestore(r *sidecar.RestoreReport, err error) error {
 			if !i.Restored {
 				result = "FAILED"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", printable(i.Key), result, size(i.Bytes), i.Files, i.Removed, i.Unchanged, seconds(i.Seconds))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", s.name(i.Key), result, size(i.Bytes), i.Files, i.Removed, i.Unchanged, seconds(i.Seconds))
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "\nproject %s, in %s\n", r.Project, seconds(r.Seconds))
-		printDowntime(out, r.Downtime)
+		s.printDowntime(out, r.Downtime)
 		for _, i := range r.Items {
 			if i.Error != "" {
-				fmt.Fprintf(out, "%s: %s\n", printable(i.Key), indented(i.Error))
+				fmt.Fprintf(out, "%s: %s\n", s.name(i.Key), indented(i.Error))
 			}
 			for _, n := range i.Notes {
-				fmt.Fprintf(out, "note: %s: %s\n", printable(i.Key), indented(n))
+				fmt.Fprintf(out, "note: %s: %s\n", s.name(i.Key), indented(n))
 			}
 		}
 		for _, n := range r.Notes {

@@ -17,7 +17,7 @@ func (p *program) serveCommand() *cobra.Command {
 			"has stopped is started again, and its lock is removed.\n\n" +
 			exitStatus(exitFailed, exitInterrupted),
 		Example: "  # what \"docker compose --profile backup up -d\" starts\n  ripplebak serve",
-		Args:    usage(cobra.NoArgs),
+		Args:    arguments(0),
 		RunE: p.with(func(ctx context.Context, s *session, _ []string) error {
 			if err := s.app.Serve(ctx); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -26,18 +27,18 @@ type session struct {
 }
 
 // begin reads the settings and makes the session of a command.
-func (p *program) begin(cmd *cobra.Command) (*session, error) {
+func (p *program) begin(cmd *cobra.Command, args []string) (*session, error) {
 	set, err := settings.Load(p.environ, p.readFile)
 	if err != nil {
 		return nil, err
 	}
 	app := &sidecar.App{
 		Settings: set, Now: p.now, Version: p.build.Version,
-		Command: commandLine(cmd), Crash: crashPoint(p.env),
+		Command: commandLine(cmd, args), Crash: crashPoint(p.env),
 	}
 	s := &session{program: p, settings: set, redactor: app.Redactor(), json: wantsJSON(cmd)}
 	s.jsonLog = set.LogFormat == "json" || set.LogFormat == "" && (s.json || !p.errTerminal)
-	s.display = newDisplay(p.err, p.now, p.size, p.errTerminal && !s.jsonLog)
+	s.display = newDisplay(p.err, p.now, p.size, s.name, p.errTerminal && !s.jsonLog)
 	s.log = s.newLog()
 	app.Log, app.Progress = s.log, s.display
 	s.app = p.open(app)
@@ -49,7 +50,7 @@ func (p *program) begin(cmd *cobra.Command) (*session, error) {
 // with runs a command in a session of its own.
 func (p *program) with(do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		s, err := p.begin(cmd)
+		s, err := p.begin(cmd, args)
 		if err != nil {
 			return err
 		}
@@ -59,7 +60,9 @@ func (p *program) with(do func(ctx context.Context, s *session, args []string) e
 }
 
 // commandLine is what others are told who have to wait for this command.
-func commandLine(cmd *cobra.Command) string { return cmd.Name() }
+func commandLine(cmd *cobra.Command, args []string) string {
+	return strings.Join(append([]string{cmd.Name()}, args...), " ")
+}
 
 // addJSON gives a command the flag that wantsJSON looks for.
 func addJSON(cmd *cobra.Command) {

@@ -22,7 +22,7 @@ func (p *program) snapshotsCommand() *cobra.Command {
 			"items that are not good in them. It needs no Docker.\n\n" +
 			repositoryCodes(),
 		Example: example("snapshots", "this project's", "snapshots --all", "those of all projects, and others, in the repository"),
-		Args:    usage(cobra.NoArgs),
+		Args:    arguments(0),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list other projects' snapshots too")
 	addJSON(cmd)
@@ -48,17 +48,17 @@ func (s *session) showSnapshots(list []sidecar.SnapshotInfo) error {
 		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tTIME\tPROJECT\tHOST\tSIZE\tRESULT")
 		for _, i := range list {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ShortID, s.when(i.Time), orDash(i.Project), orDash(i.Host), snapshotSize(i), snapshotResult(i))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ShortID, s.when(i.Time), s.orDash(i.Project), s.orDash(i.Host), snapshotSize(i), s.snapshotResult(i))
 		}
 		return t.Flush()
 	})
 }
 
-func orDash(name string) string {
+func (s *session) orDash(name string) string {
 	if name == "" {
 		return "-"
 	}
-	return printable(name)
+	return s.name(name)
 }
 
 // snapshotSize is unknown where there is no manifest of ours.
@@ -69,7 +69,7 @@ func snapshotSize(i sidecar.SnapshotInfo) string {
 	return size(i.Bytes)
 }
 
-func snapshotResult(i sidecar.SnapshotInfo) string {
+func (s *session) snapshotResult(i sidecar.SnapshotInfo) string {
 	if i.Items == nil {
 		return "not made by ripplebak, or unreadable"
 	}
@@ -78,7 +78,7 @@ func snapshotResult(i sidecar.SnapshotInfo) string {
 		var bad []string
 		for _, it := range i.Items {
 			if it.State == manifest.Failed || it.State == manifest.Partial {
-				bad = append(bad, printable(it.Key)+" "+string(it.State))
+				bad = append(bad, s.name(it.Key)+" "+string(it.State))
 			}
 		}
 		result = "incomplete: " + strings.Join(bad, ", ")

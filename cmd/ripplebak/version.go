@@ -26,7 +26,7 @@ func (p *program) versionCommand() *cobra.Command {
 		Short:   "Print the version",
 		Long:    "version prints the version of ripplebak, and what it was built with and for.\n\n" + exitStatus(exitDone),
 		Example: example("version", "which one is this?"),
-		Args:    usage(cobra.NoArgs),
+		Args:    arguments(0),
 	}
 	addJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
