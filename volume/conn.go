@@ -263,3 +263,12 @@ func cut(err error) error {
 	}
 	return err
 }
+
+// ended says whether both directions have ended by a frame. Nobody may be
+// reading.
+func (s *stream) ended() bool {
+	var remote *RemoteError
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left == 0 && (errors.Is(s.readErr, io.EOF) || errors.As(s.readErr, &remote)) && errors.Is(s.writeErr, errEnded)
+}

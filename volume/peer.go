@@ -1,0 +1,219 @@
+package volume
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// reconnectTime is how long a job waits for a connection when none is left. A
+// helper whose job was broken off comes back at once; a dead one does not.
+const reconnectTime = 5 * time.Second
+
+var (
+	// ErrPeerClosed is returned for work on a Peer after its Close.
+	ErrPeerClosed = errors.New("the helper has been closed")
+	// ErrPeerGone says that the helper has no connection left: its container
+	// has ended.
+	ErrPeerGone = errors.New("the helper is gone: look at why its container ended")
+)
+
+// Peer is a helper that has connected. It runs as many jobs at a time as it has
+// connections; further ones wait.
+type Peer struct {
+	forget  func()
+	free    chan *peerConn
+	arrived chan struct{}
+	done    chan struct{}
+	n       int
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+	live  int // connections that are there or are being added
+	shutd bool
+}
+
+type peerConn struct {
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func newPeer(n int, forget func()) *Peer {
+	return &Peer{
+		forget:  forget,
+		free:    make(chan *peerConn, n),
+		arrived: make(chan struct{}, n),
+		done:    make(chan struct{}),
+		n:       n,
+		conns:   map[net.Conn]struct{}{},
+	}
+}
+
+// reserve makes room for one more connection, if there may be one.
+func (p *Peer) reserve() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shutd || p.live >= p.n {
+		return false
+	}
+	p.live++
+	return true
+}
+
+// add takes a connection for which reserve made room.
+func (p *Peer) add(c *peerConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shutd {
+		c.conn.Close()
+		return
+	}
+	p.conns[c.conn] = struct{}{}
+	p.free <- c // never more than n
+	select {
+	case p.arrived <- struct{}{}:
+	default: // a later one, in place of one that was dropped
+	}
+}
+
+// drop ends a connection for which reserve made room.
+func (p *Peer) drop(conn net.Conn) {
+	conn.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, conn)
+	p.live--
+}
+
+func (p *Peer) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
+
+// Close ends the helper: its connections are closed, and so it exits. Jobs that
+// still run fail.
+func (p *Peer) Close() error {
+	p.shut()
+	return nil
+}
+
+func (p *Peer) shut() {
+	p.mu.Lock()
+	if p.shutd {
+		p.mu.Unlock()
+		return
+	}
+	p.shutd = true
+	close(p.done)
+	for conn := range p.conns {
+		conn.Close()
+	}
+	p.mu.Unlock()
+	p.forget()
+}
+
+// take waits for a free connection.
+func (p *Peer) take(ctx context.Context) (*peerConn, error) {
+	timer := time.NewTimer(reconnectTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.done:
+			return nil, ErrPeerClosed
+		default:
+		}
+		select {
+		case c := <-p.free:
+			return c, nil
+		case <-p.done:
+			return nil, ErrPeerClosed
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-timer.C:
+			if p.connections() == 0 {
+				return nil, ErrPeerGone
+			}
+			timer.Reset(reconnectTime)
+		}
+	}
+}
+
+// call is the sidecar's end of one job.
+type call struct {
+	*stream
+	ctx  context.Context
+	peer *Peer
+	conn *peerConn
+	stop func() bool
+	once sync.Once
+}
+
+// start begins the job that header describes: any value that marshals to a JSON
+// object with the job's name in "job". The caller must end it with done. When
+// ctx ends, the connection is broken off.
+func (p *Peer) start(ctx context.Context, header any) (*call, error) {
+	head, err := json.Marshal(header)
+	if err != nil {
+		return nil, fmt.Errorf("describe the helper's job: %w", err)
+	}
+	c, err := p.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j := &call{stream: newStream(c.conn, c.r), ctx: ctx, peer: p, conn: c}
+	j.stop = context.AfterFunc(ctx, func() { c.conn.Close() })
+	if err := j.writeMessage(head); err != nil {
+		err = j.explain(err)
+		j.done()
+		return nil, fmt.Errorf("give the helper its job: %w", err)
+	}
+	return j, nil
+}
+
+// done gives the connection back when both directions have ended by a frame,
+// and breaks it off otherwise; nothing may read or write any more when both
+// have not ended. It may be called more than once.
+func (j *call) done() {
+	j.once.Do(func() {
+		if !j.ended() || !j.stop() {
+			j.stop()
+			j.peer.drop(j.conn.conn)
+			return
+		}
+		j.peer.mu.Lock()
+		defer j.peer.mu.Unlock()
+		if !j.peer.shutd {
+			j.peer.free <- j.conn
+		}
+	})
+}
+
+// explain gives the reason for an error of the connection: that the caller's
+// context has ended, or that the helper is gone.
+func (j *call) explain(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	if cause := context.Cause(j.ctx); cause != nil {
+		return cause
+	}
+	select {
+	case <-j.peer.done:
+		return ErrPeerClosed
+	default:
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("the helper's connection broke: %w", err)
+	}
+	return err
+}
+
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
