@@ -12,10 +12,10 @@ func New(b Backend) Store { return sealed{b} }
 
 type sealed struct{ b Backend }
 
-func (s sealed) Reader() Reader                  { return reader{s.b} }
-func (s sealed) Writer() Writer                  { return writer{s.b} }
-func (s sealed) Locker() Locker                  { return locker{s.b} }
-func (s sealed) Remover() Remover                { return remover{s.b} }
+func (s sealed) Reader() Reader                  { return reader(s) }
+func (s sealed) Writer() Writer                  { return writer(s) }
+func (s sealed) Locker() Locker                  { return locker(s) }
+func (s sealed) Remover() Remover                { return remover(s) }
 func (s sealed) Probe(ctx context.Context) error { return s.b.Probe(ctx) }
 func (s sealed) Close() error                    { return s.b.Close() }
 

@@ -142,7 +142,7 @@ func (b *backend) unanswered(err error) error {
 	case errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify):
 		return fmt.Errorf("%s: %w: %s", host, storage.ErrUntrusted, cleanForMessage(stripURL(err).Error()))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%s: %w: it speaks plain HTTP; write s3:http://%s/...", host, storage.ErrRefused, host)
+		return fmt.Errorf("%s: %w: it speaks plain HTTP; write s3:http://%s/BUCKET", host, storage.ErrRefused, host)
 	case errors.As(err, &dns):
 		return fmt.Errorf("%s %w: its name does not resolve: %s", host, storage.ErrUnreachable, cleanForMessage(dns.Err))
 	case errors.As(err, &op) && op.Op == "dial":

@@ -155,13 +155,13 @@ func TestF25_BoundedRetries(t *testing.T) {
 					fail(w, r)
 					return true
 				}
-				s, waits := quick(f.open(Options{}), 4)
-				bad.Store(3)
+				s, waits := quick(f.open(Options{}), 3)
+				bad.Store(2)
 				if err := do(t.Context(), s); err != nil {
-					t.Errorf("three failures, then fine: %v", err)
+					t.Errorf("two failures, then fine: %v", err)
 				}
-				if seen.Load() != 4 || waits.Load() != 3 {
-					t.Errorf("%d requests and %d waits, want 4 and 3", seen.Load(), waits.Load())
+				if seen.Load() != 3 || waits.Load() != 2 {
+					t.Errorf("%d requests and %d waits, want 3 and 2", seen.Load(), waits.Load())
 				}
 				// net/http itself repeats a GET once where a kept connection
 				// turns out to be dead; without one, the bound is exact.
@@ -174,8 +174,8 @@ func TestF25_BoundedRetries(t *testing.T) {
 				if err := do(t.Context(), s); err == nil || strings.Contains(err.Error(), "\n") {
 					t.Errorf("failing for ever: got %q, want an error of one line", err)
 				}
-				if seen.Load() != 4 {
-					t.Errorf("gave up after %d requests, want 4", seen.Load())
+				if seen.Load() != 3 {
+					t.Errorf("gave up after %d requests, want 3", seen.Load())
 				}
 			})
 		}
