@@ -58,7 +58,7 @@ func TestCredentialChain(t *testing.T) {
 	defer sts.Close()
 	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "agent token" {
-			http.Error(w, "no", 403)
+			http.Error(w, "no", http.StatusForbidden)
 			return
 		}
 		fmt.Fprintf(w, `{"AccessKeyId":"agent","SecretAccessKey":"sa","Token":"ta","Expiration":%q}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
