@@ -31,6 +31,9 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 	images := map[string]map[string]string{}
 	var cs []compose.Container
 	for _, c := range found {
+		if h.isSelf(c) {
+			continue // the others of our kind are left out by their label, with a notice
+		}
 		d.containers[c.ID] = c
 		if _, ok := images[c.ImageID]; !ok {
 			l, err := h.engine.ImageLabels(ctx, c.ImageID)

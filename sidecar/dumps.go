@@ -69,7 +69,7 @@ func (r *run) good(key string) {
 	}
 	res.item.Finished, res.done = r.app.Now(), true
 	r.app.Log.Info().Str("item", key).Str("state", string(res.item.State)).Int64("bytes", res.item.Bytes).Int64("files", res.item.Files).
-		Dur("duration", res.item.Finished.Sub(res.item.Started)).Msg("item saved")
+		Float64("seconds", res.item.Finished.Sub(res.item.Started).Seconds()).Msg("item saved")
 	r.app.progress().End(key, string(res.item.State))
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
@@ -30,6 +31,12 @@ type host struct {
 }
 
 func (h *host) hasSocket() bool { return h.socketVolume != "" || h.socketBind != "" }
+
+// isSelf reports whether a container is our own service: the one that serves,
+// and what "compose run" makes of it.
+func (h *host) isSelf(c docker.Container) bool {
+	return h.self != nil && c.ImageID == h.self.ImageID && c.Labels[compose.LabelService] == h.self.Labels[compose.LabelService]
+}
 
 func (h *host) selfID() string {
 	if h.self == nil {

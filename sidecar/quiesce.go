@@ -108,7 +108,7 @@ func (r *run) countDowntime(service string) {
 			r.mu.Lock()
 			r.downtime[service] += d
 			r.mu.Unlock()
-			r.app.Log.Info().Str("service", service).Dur("downtime", d).Msg("service is back")
+			r.app.Log.Info().Str("service", service).Float64("downtime_seconds", d.Seconds()).Msg("service is back")
 		}
 	}
 }
