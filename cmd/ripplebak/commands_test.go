@@ -107,7 +107,7 @@ func TestTextOutput(t *testing.T) {
 				t.Errorf("%q: no %q in:\n%s%s", c.args, want, r.out, r.stderr)
 			}
 		}
-		if strings.ContainsAny(r.out, "\x1b\a\xff\xfe") {
+		if !isVisible(r.out) {
 			t.Errorf("%q: the output moves a terminal: %q", c.args, r.out)
 		}
 	}

@@ -30,11 +30,14 @@ func (s *signals) set(tell func(string)) {
 }
 
 // untilSignal returns a context that ends with errInterrupted at the first
-// SIGINT or SIGTERM. Further ones change nothing: services that were stopped
+// SIGINT, SIGTERM or SIGHUP. Further ones change nothing: services that were stopped
 // must run again before the process may end, and until then it only says so.
 func (p *program) untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	caught := make(chan os.Signal, 4)
-	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Who reads our output may leave; that must be an error of a write, and not
+	// the end of a run with services stopped.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, end := p.until(parent, caught)
 	return ctx, func() {
 		signal.Stop(caught)
@@ -47,7 +50,7 @@ func (p *program) until(parent context.Context, caught <-chan os.Signal) (ctx co
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		text := "interrupted: what was stopped is being started again"
+		text := "interrupted: ending, and starting first what was stopped"
 		for {
 			select {
 			case <-quit:

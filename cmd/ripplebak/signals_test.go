@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +40,7 @@ func TestF44_SignalLetsTheCommandFinish(t *testing.T) {
 			if code != exitInterrupted || !cleaned {
 				t.Errorf("code %d, cleaned up %v", code, cleaned)
 			}
-			for _, want := range []string{"interrupted: what was stopped is being started again", "still at it", "services are back"} {
+			for _, want := range []string{"interrupted: ending, and starting first what was stopped", "still at it", "services are back"} {
 				if !strings.Contains(stderr.String(), want) {
 					t.Errorf("no %q in %s", want, stderr)
 				}
@@ -47,6 +49,32 @@ func TestF44_SignalLetsTheCommandFinish(t *testing.T) {
 				t.Errorf("an interruption is told as a failure: %s", stderr)
 			}
 		})
+	}
+}
+
+// TestLostOutputDoesNotKill runs this test again as a process of its own, whose
+// standard output nobody reads.
+func TestLostOutputDoesNotKill(t *testing.T) {
+	if os.Getenv("RUN_AS_PROGRAM") != "" {
+		os.Args = []string{"ripplebak", "completion", "bash"}
+		os.Exit(start())
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLostOutputDoesNotKill$")
+	cmd.Env = append(os.Environ(), "RUN_AS_PROGRAM=1")
+	cmd.Stdout, cmd.Stderr = w, &stderr
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
+		t.Errorf("ended with %v, want exit code %d", err, exitFailed)
+	}
+	if !strings.Contains(stderr.String(), "broken pipe") {
+		t.Errorf("error %q", stderr.String())
 	}
 }
 
