@@ -52,11 +52,13 @@ func TestF28_ProbeNamesTheFault(t *testing.T) {
 		"wrong region":   {answer(400, "AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong; expecting 'eu-central-1'", "eu-central-1"), storage.ErrRegion, []string{"eu-central-1", "not in us-east-1", "AWS_REGION"}},
 		"redirected":     {answer(301, "PermanentRedirect", "use the endpoint", "eu-west-3"), storage.ErrRegion, []string{"AWS_REGION=eu-west-3"}},
 		"403":            {answer(403, "AccessDenied", "Access Denied", ""), storage.ErrDenied, []string{"Access Denied"}},
-		"403 of a proxy": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>\nno\n</html>", http.StatusForbidden) }, storage.ErrDenied, nil},
-		"401":            {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you", http.StatusUnauthorized) }, storage.ErrDenied, nil},
-		"unknown key":    {answer(403, "InvalidAccessKeyId", "The key you provided does not exist in our records", ""), storage.ErrDenied, []string{"AWS_ACCESS_KEY_ID"}},
-		"wrong secret":   {answer(403, "SignatureDoesNotMatch", "The request signature does not match", ""), storage.ErrDenied, []string{"AWS_SECRET_ACCESS_KEY"}},
-		"expired token":  {answer(400, "ExpiredToken", "The provided token has expired", ""), storage.ErrExpired, []string{"AWS_SESSION_TOKEN"}},
+		"403 of a proxy": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "<html>\nno\n</html>", http.StatusForbidden)
+		}, storage.ErrDenied, nil},
+		"401":           {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you", http.StatusUnauthorized) }, storage.ErrDenied, nil},
+		"unknown key":   {answer(403, "InvalidAccessKeyId", "The key you provided does not exist in our records", ""), storage.ErrDenied, []string{"AWS_ACCESS_KEY_ID"}},
+		"wrong secret":  {answer(403, "SignatureDoesNotMatch", "The request signature does not match", ""), storage.ErrDenied, []string{"AWS_SECRET_ACCESS_KEY"}},
+		"expired token": {answer(400, "ExpiredToken", "The provided token has expired", ""), storage.ErrExpired, []string{"AWS_SESSION_TOKEN"}},
 		"clock ahead": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", time.Now().Add(-20*time.Minute).UTC().Format(http.TimeFormat))
 			refuse(w, 403, "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large", "")
