@@ -51,7 +51,7 @@ func (p *Plan) printItems(w *bufio.Writer) {
 			skipped++
 			continue
 		}
-		line(w, 1, "%s  (%s)", it.Key, it.Cause)
+		line(w, 1, "%s  (%s)", visible(it.Key), it.Cause)
 		if it.Broken != "" {
 			line(w, 3, "will fail: %s", it.Broken)
 			continue
@@ -74,7 +74,7 @@ func (p *Plan) printItems(w *bufio.Writer) {
 	heading(w, "left out of this run")
 	for _, it := range p.Items {
 		if it.Skip != "" {
-			line(w, 1, "%s  (%s)", it.Key, it.Skip)
+			line(w, 1, "%s  (%s)", visible(it.Key), it.Skip)
 		}
 	}
 }
@@ -109,7 +109,8 @@ func (p *Plan) printDowntime(w *bufio.Writer) {
 		}
 	}
 	if len(down) == 0 {
-		heading(w, "no service is stopped or paused")
+		w.WriteString("\n")
+		line(w, 0, "no service is stopped or paused")
 		return
 	}
 	heading(w, "down for a moment")
@@ -125,7 +126,7 @@ func (p *Plan) printDowntime(w *bufio.Writer) {
 // String says the operation in one line, with its cause.
 func (o Operation) String() string {
 	var s string
-	items := strings.Join(o.Items, ", ")
+	items := visible(strings.Join(o.Items, ", "))
 	switch o.Do {
 	case RunPre, RunPost:
 		s = fmt.Sprintf("run in %s: %s", o.Service, o.Command)

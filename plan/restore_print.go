@@ -20,7 +20,7 @@ func (r *Restore) Print(out io.Writer) error {
 		line(w, 1, "nothing")
 	}
 	for _, it := range r.Items {
-		line(w, 1, "%s  (%s, as it was at %s, snapshot %s)", it.Key, units.BytesSize(float64(it.Bytes)), stamp(it.Time), short(it.Snapshot))
+		line(w, 1, "%s  (%s, as it was at %s, snapshot %s)", visible(it.Key), units.BytesSize(float64(it.Bytes)), stamp(it.Time), short(it.Snapshot))
 		line(w, 3, "%s", it.effect())
 	}
 	if len(r.Problems) == 0 {
@@ -56,7 +56,8 @@ func (r *Restore) printDowntime(w *bufio.Writer) {
 		}
 	}
 	if len(down) == 0 {
-		heading(w, "no service is stopped")
+		w.WriteString("\n")
+		line(w, 0, "no service is stopped")
 		return
 	}
 	heading(w, "stopped until it is done")
@@ -74,7 +75,7 @@ func short(id string) string {
 
 // String says the step in one line, with its cause.
 func (o RestoreOperation) String() string {
-	items := strings.Join(o.Items, ", ")
+	items := visible(strings.Join(o.Items, ", "))
 	var s string
 	switch o.Do {
 	case Safety:
