@@ -102,12 +102,12 @@ func TestF25_BoundedRetries(t *testing.T) {
 		"503 plain": func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "<html>\nproxy</html>", http.StatusServiceUnavailable)
 		},
-		"429":                       func(w http.ResponseWriter, _ *http.Request) { refuse(w, 429, "TooManyRequests", "wait", "") },
-		"http.StatusRequestTimeout": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusRequestTimeout) },
-		"400 timeout":               func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "RequestTimeout", "too slow", "") },
-		"400 damaged":               func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "BadDigest", "damaged on its way", "") },
-		"reset":                     func(w http.ResponseWriter, _ *http.Request) { drop(w) },
-		"reset in answer":           func(w http.ResponseWriter, _ *http.Request) { halfAnswer(w) },
+		"429":             func(w http.ResponseWriter, _ *http.Request) { refuse(w, 429, "TooManyRequests", "wait", "") },
+		"408":             func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusRequestTimeout) },
+		"400 timeout":     func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "RequestTimeout", "too slow", "") },
+		"400 damaged":     func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "BadDigest", "damaged on its way", "") },
+		"reset":           func(w http.ResponseWriter, _ *http.Request) { drop(w) },
+		"reset in answer": func(w http.ResponseWriter, _ *http.Request) { halfAnswer(w) },
 	}
 	data := storagetest.Content(5, 100_000)
 	h := storagetest.HandleFor(storage.PackFile, data)
