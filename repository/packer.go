@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/ripplebak/ripplebak/storage"
@@ -15,8 +14,8 @@ import (
 // and this, most often a chunk less.
 const packCapacity = 16 << 20
 
-// packer collects blobs of one type into packs. Workers reserve room under its
-// lock and seal into it side by side.
+// packer collects blobs of one type into packs. Workers reserve room in turn
+// and seal into it side by side.
 type packer struct {
 	w    *Writer
 	kind BlobType
@@ -24,8 +23,10 @@ type packer struct {
 	// until one is stored.
 	slots chan struct{}
 
-	mu  sync.Mutex
-	cur *pack
+	// turn holds one token, which guards cur: who waits for a slot keeps it,
+	// and all others wait behind.
+	turn chan struct{}
+	cur  *pack
 }
 
 // pack is a pack in memory, later only its place.
@@ -34,7 +35,7 @@ type pack struct {
 	packer *packer
 	buf    *buffer
 	mem    []byte // all of buf; nil once stored, guarded by Writer.mu
-	used   int    // guarded by packer.mu until the pack is closed
+	used   int    // guarded by packer.turn until the pack is closed
 	blobs  []packedBlob
 	id     ID // once stored
 	// users are those who still write to buf: one as long as the pack is
@@ -43,7 +44,7 @@ type pack struct {
 }
 
 func newPacker(w *Writer, kind BlobType, slots int) *packer {
-	return &packer{w: w, kind: kind, slots: make(chan struct{}, slots)}
+	return &packer{w: w, kind: kind, slots: make(chan struct{}, slots), turn: make(chan struct{}, 1)}
 }
 
 // put seals a blob into a pack.
@@ -66,8 +67,12 @@ func (p *packer) put(blob packedBlob, body []byte) error {
 
 // reserve finds room for a blob and sets its offset.
 func (p *packer) reserve(blob *packedBlob) (*pack, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+	case <-p.w.ctx.Done():
+		return nil, p.w.failed()
+	}
+	defer func() { <-p.turn }()
 	if p.cur != nil && !p.cur.fits(blob) {
 		p.finish()
 	}
@@ -108,7 +113,7 @@ func (p *packer) begin(length int64) error {
 	return nil
 }
 
-// finish closes the current pack; mu is held.
+// finish closes the current pack; it is our turn.
 func (p *packer) finish() {
 	pk := p.cur
 	p.cur = nil
@@ -117,8 +122,8 @@ func (p *packer) finish() {
 
 // closePack closes the current pack, if there is one.
 func (p *packer) closePack() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
 	if p.cur != nil {
 		p.finish()
 	}
