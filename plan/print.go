@@ -36,7 +36,7 @@ func (p *Plan) Print(out io.Writer) error {
 		}
 	}
 	printList(w, "warnings", p.Warnings)
-	printList(w, "problems: nothing runs until these are put right", p.Problems)
+	printList(w, "problems (nothing runs until these are put right)", p.Problems)
 	return w.Flush()
 }
 

@@ -131,17 +131,7 @@ func (r *Restore) dumpsByService() map[string][]RestoreItem {
 // that depend on a database to be restored, and those that cannot do without
 // one of these for a moment, each with the cause.
 func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[string]string {
-	stop := map[string]string{}
-	add := func(service, cause string) bool {
-		if !up(in.Project, service) || stop[service] != "" && strings.Contains(stop[service], cause) {
-			return false
-		}
-		if stop[service] != "" {
-			cause = stop[service] + "; " + cause
-		}
-		stop[service] = cause
-		return true
-	}
+	stop := stops{project: in.Project, causes: map[string]string{}}
 	databases := map[string]bool{}
 	for s := range dumps {
 		databases[s] = true
@@ -151,7 +141,7 @@ func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[st
 			continue
 		}
 		for _, u := range in.Project.UsersOf(it.Volume.Docker) {
-			add(u.Service, "uses "+it.Key)
+			stop.add(u.Service, "uses "+it.Key)
 			if s, _ := in.Project.Service(u.Service); isDatabase(s) {
 				databases[u.Service] = true
 			}
@@ -160,24 +150,48 @@ func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[st
 	for _, s := range in.Project.Services {
 		if databases[s.Name] {
 			for _, d := range in.Project.Dependents(s.Name) {
-				add(d, "depends on "+s.Name+", whose data is restored")
+				stop.add(d, "depends on "+s.Name+", whose data is restored")
 			}
 		}
 	}
+	stop.carryAlong()
+	return stop.causes
+}
+
+// stops are services that have to be stopped, each with the cause.
+type stops struct {
+	project compose.Project
+	causes  map[string]string
+}
+
+// add adds a service that is up, or one more cause to it.
+func (s stops) add(service, cause string) {
+	have := s.causes[service]
+	switch {
+	case !up(s.project, service) || strings.Contains(have, cause):
+	case have == "":
+		s.causes[service] = cause
+	default:
+		s.causes[service] = have + "; " + cause
+	}
+}
+
+// carryAlong adds the companions of what is stopped.
+func (s stops) carryAlong() {
 	for again := true; again; {
-		again = false
-		for _, s := range in.Project.Services {
-			if stop[s.Name] == "" {
+		before := len(s.causes)
+		for _, service := range s.project.Services {
+			if s.causes[service.Name] == "" {
 				continue
 			}
-			for _, c := range companions(in.Project, s.Name) {
-				if stop[c.service] == "" && add(c.service, c.cause) {
-					again = true
+			for _, c := range companions(s.project, service.Name) {
+				if s.causes[c.service] == "" {
+					s.add(c.service, c.cause)
 				}
 			}
 		}
+		again = len(s.causes) > before
 	}
-	return stop
 }
 
 func isDatabase(s compose.Service) bool {

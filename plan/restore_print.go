@@ -31,7 +31,7 @@ func (r *Restore) Print(out io.Writer) error {
 		}
 	}
 	printList(w, "warnings", r.Warnings)
-	printList(w, "problems: nothing is touched until these are put right", r.Problems)
+	printList(w, "problems (nothing is touched until these are put right)", r.Problems)
 	return w.Flush()
 }
 

@@ -279,3 +279,14 @@ func TestSafetyOfARunningDatabasesFilesIsRead(t *testing.T) {
 	p := shopWorld().safety(t, Probe{}, volumeSource("shop", "pg"))
 	wantSteps(t, p, "walk volume pg", "stop db", "rewalk volume pg", "resume db")
 }
+
+func TestRestoreStopsCompanions(t *testing.T) {
+	w := world{name: "shop", services: []svc{
+		{name: "vpn", mounts: []string{"conf:/conf"}},
+		{name: "torrent", network: "container:id-vpn", deps: []string{"vpn"}},
+		{name: "proxy", deps: []string{"torrent!"}},
+		{name: "other", deps: []string{"vpn"}},
+	}}
+	wantRestore(t, MakeRestore(w.restore(t, volumeSource("shop", "conf"))), "safety volume conf",
+		"stop proxy", "stop torrent", "stop vpn", "restore-volume volume conf", "start vpn", "start torrent", "start proxy")
+}
