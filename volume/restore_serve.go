@@ -1,0 +1,222 @@
+package volume
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// serveRestore is the helper's end of a restore.
+func serveRestore(ctx context.Context, header json.RawMessage, s *stream) error {
+	var h restoreHeader
+	if err := json.Unmarshal(header, &h); err != nil {
+		return fmt.Errorf("read the restore's request: %w", err)
+	}
+	rep, err := runRestore(ctx, h.request(), &wireSupply{s: s}, crashPoints(ctx))
+	result := restoreResult{Report: rep}
+	if err != nil {
+		result.Error, result.Code = err.Error(), codeOf(err)
+	}
+	return writeJSONMsg(s, msgReport, result)
+}
+
+// wireSupply takes a restore from its stream.
+type wireSupply struct {
+	s   *stream
+	buf []byte
+}
+
+func (w *wireSupply) entry() (*Entry, int64, error) {
+	kind, length, err := readMsgHead(w.s)
+	if err != nil {
+		return nil, 0, cut(err)
+	}
+	if w.buf, err = readBody(w.s, length, w.buf); err != nil {
+		return nil, 0, err
+	}
+	switch kind {
+	case msgListed:
+		return nil, 0, io.EOF
+	case msgEntry:
+	default:
+		return nil, 0, unexpected(kind)
+	}
+	d := decoder{buf: w.buf}
+	e, blobs := d.entry(), d.int()
+	if err := d.end(); err != nil {
+		return nil, 0, hostile(e.Path, "an entry beyond all bounds")
+	}
+	return &e, blobs, nil
+}
+
+func (w *wireSupply) blobs() ([]Blob, error) {
+	kind, length, err := readMsgHead(w.s)
+	if err != nil {
+		return nil, cut(err)
+	}
+	if kind != msgBlobs {
+		return nil, unexpected(kind)
+	}
+	if w.buf, err = readBody(w.s, length, w.buf); err != nil {
+		return nil, err
+	}
+	return parseBlobs(w.buf)
+}
+
+func (w *wireSupply) planned(rep *RestoreReport) error {
+	return writeJSONMsg(w.s, msgPlanned, rep)
+}
+
+func (w *wireSupply) want(blobs []Blob) error {
+	if err := writeBlobs(w.s, msgWant, blobs); err != nil {
+		return err
+	}
+	if err := writeMsg(w.s, msgWanted, 0); err != nil {
+		return err
+	}
+	return w.s.Flush()
+}
+
+func (w *wireSupply) blob() (index, length int, err error) {
+	kind, length, err := readMsgHead(w.s)
+	if err != nil {
+		return 0, 0, cut(err)
+	}
+	switch {
+	case kind == msgFetched && length == 0:
+		return 0, 0, io.EOF
+	case kind != msgData || length < 4 || length > MaxBlob+4:
+		return 0, 0, unexpected(kind)
+	}
+	var at [4]byte
+	if err := w.read(at[:]); err != nil {
+		return 0, 0, err
+	}
+	return int(binary.BigEndian.Uint32(at[:])), length - 4, nil
+}
+
+func (w *wireSupply) read(p []byte) error {
+	_, err := io.ReadFull(w.s, p)
+	return cut(err)
+}
+
+type recoverHeader struct {
+	Job  string `json:"job"`
+	Root string
+	ID   string
+}
+
+// recoverResult is how a recovery ended; Error beside an outcome says why it
+// went back.
+type recoverResult struct {
+	Outcome Outcome
+	Error   string
+}
+
+// serveRecover is the helper's end of Peer.Recover.
+func serveRecover(ctx context.Context, header json.RawMessage, s *stream) error {
+	var h recoverHeader
+	if err := json.Unmarshal(header, &h); err != nil {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	if h.ID != "" {
+		if err := checkRestoreID(h.ID); err != nil {
+			return err
+		}
+	}
+	outcome, err := recoverVolume(h.Root, h.ID, crashPoints(ctx))
+	result := recoverResult{Outcome: outcome}
+	if err != nil {
+		result.Error = err.Error()
+	}
+	return writeAnswer(s, result)
+}
+
+type spaceHeader struct {
+	Job  string `json:"job"`
+	Root string
+}
+
+type spaceResult struct{ Free, FreeInodes int64 }
+
+// serveSpace is the helper's end of Peer.Space.
+func serveSpace(_ context.Context, header json.RawMessage, s *stream) error {
+	var h spaceHeader
+	if err := json.Unmarshal(header, &h); err != nil {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	r, err := openRoot(h.Root)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	free, err := spaceOf(r)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(s, spaceResult{Free: free.bytes, FreeInodes: free.inodes})
+}
+
+// writeAnswer sends the one message that answers a job.
+func writeAnswer(s *stream, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	return s.writeMessage(text)
+}
+
+// ask runs a job that is answered by one message.
+func (p *Peer) ask(ctx context.Context, header, answer any) error {
+	c, err := p.start(ctx, header)
+	if err != nil {
+		return err
+	}
+	defer c.done()
+	if err := c.CloseWrite(); err != nil {
+		return c.explain(err)
+	}
+	text, err := c.readMessage(maxFrame)
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: no answer", ErrProtocol)
+	}
+	if err != nil {
+		return c.explain(err)
+	}
+	c.finish()
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return nil
+}
+
+// Recover ends a restore of the volume at root that was interrupted, by
+// whatever, as often as it takes: one that had been decided is rolled forward,
+// any other back. With an id only that restore, else whichever there is.
+//
+// An error with NothingPending means that the volume is as it was found. An
+// error with another outcome says why the new data could not be brought in
+// although that was decided; the old data is in place, whole.
+func (p *Peer) Recover(ctx context.Context, root, id string) (Outcome, error) {
+	var r recoverResult
+	if err := p.ask(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id}, &r); err != nil {
+		return NothingPending, err
+	}
+	if r.Error != "" {
+		return r.Outcome, &farError{text: r.Error}
+	}
+	return r.Outcome, nil
+}
+
+// Space gives the bytes and the inodes that the volume at root has left for the
+// helper; freeInodes is -1 where the filesystem does not count them.
+func (p *Peer) Space(ctx context.Context, root string) (free, freeInodes int64, err error) {
+	var r spaceResult
+	if err := p.ask(ctx, spaceHeader{Job: jobSpace, Root: root}, &r); err != nil {
+		return 0, 0, err
+	}
+	return r.Free, r.FreeInodes, nil
+}

@@ -1,0 +1,347 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// stageWriters write at the same time; making small files is mostly waiting
+	// in the kernel.
+	stageWriters = 4
+	// maxWanted bounds the places for blobs that are asked for at once, and so
+	// the memory for them.
+	maxWanted = 1 << 16
+	// maxBuffered bounds the content that has come and is not yet written, in
+	// bytes; one blob of MaxBlob fits.
+	maxBuffered = MaxBlob
+)
+
+// spot is a place for a blob in a file.
+type spot struct {
+	file   *target
+	offset int64
+}
+
+// wanted is a blob that is asked for, and all its places in the batch.
+type wanted struct {
+	blob  Blob
+	spot  spot
+	extra []spot
+}
+
+// fetchBatch is what is asked for at once.
+type fetchBatch struct {
+	list  []wanted
+	index map[[32]byte]int
+	spots int
+	files []*target // those without a blob to come
+}
+
+func newBatch() *fetchBatch { return &fetchBatch{index: map[[32]byte]int{}} }
+
+func (b *fetchBatch) add(blob Blob, at spot) error {
+	b.spots++
+	i, ok := b.index[blob.ID]
+	if !ok {
+		b.index[blob.ID] = len(b.list)
+		b.list = append(b.list, wanted{blob: blob, spot: at})
+		return nil
+	}
+	w := &b.list[i]
+	if w.blob.Length != blob.Length {
+		return hostile(at.file.rec.entry.Path, "one blob with two lengths")
+	}
+	w.extra = append(w.extra, at)
+	return nil
+}
+
+// stager makes in new/ what the plan says.
+type stager struct {
+	tree    *beneath
+	staging string
+	plan    *plan
+	meta    *metaWriter
+	writer  *writer
+	src     supply
+	crash   func(string)
+	got     func(bytes int64)
+}
+
+// run stages everything. Directories get their metadata last.
+func (s *stager) run(ctx context.Context) error {
+	if err := s.makeDirs(); err != nil {
+		return err
+	}
+	if err := s.makeFiles(ctx); err != nil {
+		return err
+	}
+	if err := s.makeLinks(); err != nil {
+		return err
+	}
+	return s.plan.dirs.each(func(record []byte) error {
+		d, err := decodeStagedDir(record)
+		if err != nil {
+			return err
+		}
+		return s.meta.set(d.at.path(s.staging, d.entry.Path), &d.entry, true)
+	})
+}
+
+func (s *stager) makeDirs() error {
+	return s.plan.dirs.each(func(record []byte) error {
+		d, err := decodeStagedDir(record)
+		if err != nil {
+			return err
+		}
+		return s.tree.at(d.at.path(s.staging, d.entry.Path), func(dir int, name string) error {
+			if err := unix.Mkdirat(dir, name, 0o700); err != nil {
+				return fmt.Errorf("stage directory %q: %w", d.entry.Path, err)
+			}
+			return nil
+		})
+	})
+}
+
+func (s *stager) makeLinks() error {
+	return s.plan.links.each(func(record []byte) error {
+		l, err := decodeStagedLink(record)
+		if err != nil {
+			return err
+		}
+		from := l.source
+		if l.staged {
+			from = l.from.path(s.staging, l.source)
+		}
+		err = s.tree.at(from, func(fromDir int, fromName string) error {
+			return s.tree.at(l.at.path(s.staging, l.path), func(dir int, name string) error {
+				return unix.Linkat(fromDir, fromName, dir, name, 0)
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("stage %q as a hard link to %q: %w", l.path, l.source, err)
+		}
+		return nil
+	})
+}
+
+// makeFiles makes files, symlinks and devices, batch by batch.
+func (s *stager) makeFiles(ctx context.Context) error {
+	defer s.writer.closeAll()
+	b := newBatch()
+	err := s.plan.files.each(func(record []byte) error {
+		f, err := decodeStagedFile(record)
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if f.entry.Type != File {
+			return s.makeSpecial(&f)
+		}
+		b, err = s.addFile(ctx, b, f)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.fetch(ctx, b)
+}
+
+// addFile adds a file to the batch, and fetches the batch, and begins another,
+// whenever it is full.
+func (s *stager) addFile(ctx context.Context, b *fetchBatch, f stagedFile) (*fetchBatch, error) {
+	t := &target{rec: f, path: f.at.path(s.staging, f.entry.Path), fd: -1, more: true}
+	err := s.plan.eachBlob(f.first, f.count, func(blob Blob, offset int64, same bool) error {
+		if same || blob.Hole {
+			return nil
+		}
+		if b.spots >= maxWanted {
+			if err := s.fetch(ctx, b); err != nil {
+				return err
+			}
+			b = newBatch()
+		}
+		t.pending++
+		return b.add(blob, spot{file: t, offset: offset})
+	})
+	if err != nil {
+		return b, err
+	}
+	t.more = false
+	if t.pending == 0 {
+		b.files = append(b.files, t)
+	}
+	if b.spots+len(b.files) >= maxWanted {
+		err = s.fetch(ctx, b)
+		b = newBatch()
+	}
+	return b, err
+}
+
+// makeSpecial makes a symlink, a device or a FIFO.
+func (s *stager) makeSpecial(f *stagedFile) error {
+	e := &f.entry
+	return s.tree.at(f.at.path(s.staging, e.Path), func(dir int, name string) error {
+		var err error
+		switch e.Type {
+		case Symlink:
+			err = unix.Symlinkat(e.LinkTarget, dir, name)
+		case CharDevice:
+			err = unix.Mknodat(dir, name, unix.S_IFCHR|0o600, int(e.Rdev))
+		case BlockDevice:
+			err = unix.Mknodat(dir, name, unix.S_IFBLK|0o600, int(e.Rdev))
+		case FIFO:
+			err = unix.Mknodat(dir, name, unix.S_IFIFO|0o600, 0)
+		default:
+			err = hostile(e.Path, "no kind of file that can be made")
+		}
+		if err != nil {
+			return fmt.Errorf("stage %s %q: %w", e.Type, e.Path, err)
+		}
+		return s.meta.setObject(named(dir, name), e, true)
+	})
+}
+
+// load is a blob that has come, or, without data, files that need none.
+type load struct {
+	data  []byte
+	spots []spot
+	file  *target
+	cost  int64
+}
+
+// fetch asks for a batch and has it written as it comes.
+func (s *stager) fetch(ctx context.Context, b *fetchBatch) error {
+	if len(b.list) == 0 && len(b.files) == 0 {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	loads := make(chan load, 4*stageWriters)
+	room := semaphore.NewWeighted(maxBuffered)
+	pool := &bufferPool{}
+	for range stageWriters {
+		group.Go(func() error { return s.write(loads, room, pool) })
+	}
+	group.Go(func() error {
+		defer close(loads)
+		for _, t := range b.files {
+			if err := send(ctx, loads, load{file: t}); err != nil {
+				return err
+			}
+		}
+		if len(b.list) == 0 {
+			return nil
+		}
+		return s.receive(ctx, b, loads, room, pool)
+	})
+	return group.Wait()
+}
+
+func send(ctx context.Context, loads chan<- load, l load) error {
+	select {
+	case loads <- l:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// receive asks for the blobs of a batch and hands on what comes.
+func (s *stager) receive(ctx context.Context, b *fetchBatch, loads chan<- load, room *semaphore.Weighted, pool *bufferPool) error {
+	list := make([]Blob, len(b.list))
+	for i := range b.list {
+		list[i] = b.list[i].blob
+	}
+	if err := s.src.want(list); err != nil {
+		return fmt.Errorf("ask for content: %w", err)
+	}
+	came := 0
+	for {
+		i, length, err := s.src.blob()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("receive content: %w", err)
+		}
+		if i < 0 || i >= len(b.list) || length != int(b.list[i].blob.Length) || b.list[i].spot.file == nil {
+			return fmt.Errorf("%w: a blob that was not asked for, twice, or of another length", ErrProtocol)
+		}
+		w := &b.list[i]
+		l := load{spots: append([]spot{w.spot}, w.extra...), cost: int64(length)}
+		w.spot.file, w.extra = nil, nil
+		came++
+		if err := room.Acquire(ctx, l.cost); err != nil {
+			return context.Cause(ctx)
+		}
+		l.data = pool.get(length)
+		if err := s.src.read(l.data); err != nil {
+			return fmt.Errorf("receive content: %w", err)
+		}
+		if err := send(ctx, loads, l); err != nil {
+			return err
+		}
+		if s.got != nil {
+			s.got(l.cost)
+		}
+	}
+	if came != len(b.list) {
+		return fmt.Errorf("%w: %d of %d blobs came", ErrProtocol, came, len(b.list))
+	}
+	return nil
+}
+
+// write stages what comes until there is no more, or something fails.
+func (s *stager) write(loads <-chan load, room *semaphore.Weighted, pool *bufferPool) error {
+	for l := range loads {
+		if err := s.writeLoad(l); err != nil {
+			return err
+		}
+		if l.data != nil {
+			pool.put(l.data)
+			room.Release(l.cost)
+		}
+	}
+	return nil
+}
+
+func (s *stager) writeLoad(l load) error {
+	if l.file != nil {
+		return s.writer.complete(l.file)
+	}
+	for _, at := range l.spots {
+		if err := s.writer.put(at.file, l.data, at.offset); err != nil {
+			return err
+		}
+		if s.crash != nil {
+			s.crash("mid-restore")
+		}
+	}
+	return nil
+}
+
+// bufferPool keeps buffers by the power of two that they hold.
+type bufferPool struct{ pools [32]sync.Pool }
+
+func (p *bufferPool) get(n int) []byte {
+	class := bits.Len(uint(n - 1))
+	if b, ok := p.pools[class].Get().(*[]byte); ok {
+		return (*b)[:n]
+	}
+	return make([]byte, n, 1<<class)
+}
+
+func (p *bufferPool) put(b []byte) {
+	b = b[:0]
+	p.pools[bits.Len(uint(cap(b)-1))].Put(&b)
+}
