@@ -104,4 +104,3 @@ func replayRestore(t *testing.T, in RestoreInput, r *Restore) (stops, loads int)
 	}
 	return stops, loads
 }
-
