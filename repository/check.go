@@ -78,7 +78,7 @@ type CheckReport struct {
 }
 
 // OK says whether the repository is whole.
-func (r *CheckReport) OK() bool { return r.Errors == 0 }
+func (r CheckReport) OK() bool { return r.Errors == 0 }
 
 // checker is one check.
 type checker struct {
