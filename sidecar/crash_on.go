@@ -4,14 +4,17 @@ package sidecar
 
 import "os"
 
-// crashVariable names the point at which a process built for tests dies. It is
-// no setting, and bears no prefix of ours, so that settings let it pass.
-const crashVariable = "CRASH_POINT"
+// Variables name the point at which a process built for tests dies: the
+// sidecar itself, or its helper in which the points of a volume's restore are.
+// They are no settings, and bear no prefix of ours, so that settings let them
+// pass.
+const (
+	crashVariable       = "CRASH_POINT"
+	crashHelperVariable = "CRASH_POINT_IN_HELPER"
+)
 
-// crashEnv hands the crash point on to a helper, in which the points of a
-// volume's restore are.
 func crashEnv() []string {
-	if point := os.Getenv(crashVariable); point != "" {
+	if point := os.Getenv(crashHelperVariable); point != "" {
 		return []string{crashVariable + "=" + point}
 	}
 	return nil

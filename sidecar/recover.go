@@ -71,14 +71,8 @@ func (a *App) removeOrphans(ctx context.Context, h *host) error {
 // recoverRun works a journal off, and keeps on disk what is left of it.
 func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 	a.Log.Warn().Str("run", j.Run).Str("command", j.Command).Time("started", j.Started).Msg("an interrupted run is being recovered")
-	for len(j.Volumes) > 0 {
-		if err := a.recoverVolume(ctx, h, j.Volumes[0]); err != nil {
-			return err
-		}
-		j.Volumes = j.Volumes[1:]
-		if err := h.state.WriteJournal(j); err != nil {
-			return err
-		}
+	if err := a.recoverVolumes(ctx, h, j); err != nil {
+		return err
 	}
 	for len(j.Databases) > 0 {
 		if err := a.recoverDatabase(ctx, h, j.Databases[0]); err != nil {
@@ -102,27 +96,43 @@ func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 	return h.state.RemoveJournal(j.Run)
 }
 
-// recoverVolume lets a helper roll the volume's own journal forward or back.
-func (a *App) recoverVolume(ctx context.Context, h *host, v state.VolumeRestore) error {
+func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) error {
+	if len(j.Volumes) == 0 {
+		return nil
+	}
 	l, err := volume.Listen(a.Settings.RunDir)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	for len(j.Volumes) > 0 {
+		if _, err := a.recoverVolume(ctx, h, l, j.Volumes[0]); err != nil {
+			return err
+		}
+		j.Volumes = j.Volumes[1:]
+		if err := h.state.WriteJournal(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverVolume lets a helper roll the volume's own journal forward or back.
+func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v state.VolumeRestore) (volume.Outcome, error) {
 	c, err := a.startHelper(ctx, h, l, "recover", []string{v.Docker}, true)
 	if errors.Is(err, docker.ErrNoVolume) {
 		a.Log.Warn().Str("volume", v.Key).Msg("the volume of an interrupted restore is gone")
-		return nil
+		return volume.NothingPending, nil
 	}
 	if err != nil {
-		return err
+		return volume.NothingPending, err
 	}
 	outcome, err := c.peer.Recover(ctx, mountPoint(0), v.ID)
 	if err = errors.Join(err, c.close(context.WithoutCancel(ctx))); err != nil {
-		return err
+		return outcome, err
 	}
 	a.Log.Warn().Str("volume", v.Key).Str("outcome", outcome.String()).Msg("interrupted restore recovered")
-	return nil
+	return outcome, nil
 }
 
 // recoverDatabase asks the engine what the interrupted restore left, and does

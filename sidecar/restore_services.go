@@ -50,6 +50,7 @@ func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
 
 // start brings back a service that was stopped.
 func (r *restore) start(ctx context.Context, service string) error {
+	r.app.crash("before-start")
 	var rest []state.Quiesced
 	var errs []error
 	for _, q := range r.journal.Quiesced {
@@ -72,6 +73,9 @@ func (r *restore) start(ctx context.Context, service string) error {
 
 // startAll brings back whatever is still down, on the way out.
 func (r *restore) startAll(ctx context.Context) error {
+	if r.torn() {
+		return nil // nothing of the old or the new would be whole under them
+	}
 	ctx, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
 	var errs []error

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/docker"
@@ -26,11 +27,20 @@ func (r *restore) fillVolume(ctx context.Context, op plan.RestoreOperation) erro
 	item, end := r.item(key)
 	err := r.fill(ctx, key, item)
 	end(err)
-	if cause := context.Cause(ctx); cause != nil && err != nil {
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		return nil
+	case cause != nil:
 		return cause
+	case r.torn():
+		return err
 	}
 	return nil
 }
+
+// torn says whether a volume is neither old nor new as a whole, which its
+// journal has to settle first. Until then nothing may be started upon it.
+func (r *restore) torn() bool { return len(r.journal.Volumes) > 0 }
 
 func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err error) {
 	it, _ := r.plan.Item(key)
@@ -47,7 +57,7 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, r.restoreRequest(src))
 	if err != nil {
-		return errors.Join(err, r.undoVolume(ctx, c))
+		return r.settleVolume(ctx, c, entry, out, err)
 	}
 	took(out, report)
 	return r.volumeDone()
@@ -63,20 +73,31 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {
 			r.app.progress().Advance(key, p.Listed, p.Fetched)
+			if p.Fetched > 0 {
+				r.app.crash("mid-restore")
+			}
 		},
 	}
 }
 
-// undoVolume rolls a failed restore back, as far as the helper still answers;
-// if not, the journal stays and the next start does it.
-func (r *restore) undoVolume(ctx context.Context, c *helper) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), helperStart)
+// settleVolume makes a volume whole again whose restore has failed: old, or new
+// where the volume's own journal had been decided before. If the helper is the
+// one that failed, another one does it.
+func (r *restore) settleVolume(ctx context.Context, c *helper, entry state.VolumeRestore, out *RestoredItem, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*helperStart)
 	defer cancel()
-	if _, err := c.peer.Recover(ctx, mountPoint(0), r.id); err != nil {
-		r.app.Log.Warn().Msg("the interrupted restore of the volume is recovered at the next start")
-		return nil
+	outcome, err := c.peer.Recover(ctx, mountPoint(0), r.id)
+	if err != nil {
+		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry)
 	}
-	return r.volumeDone()
+	if err != nil {
+		return errors.Join(failed, fmt.Errorf("and it could not be settled whether the old data or the new is there, so that what was stopped stays so: the next command, or serve, tries it again: %w", err))
+	}
+	if outcome == volume.RolledForward {
+		out.Notes = append(out.Notes, "was interrupted and then finished: "+r.app.Redactor().Redact(failed.Error()))
+		failed = nil
+	}
+	return errors.Join(failed, r.volumeDone())
 }
 
 func (r *restore) volumeDone() error {
