@@ -186,12 +186,14 @@ func (l *Listener) Expect(n int) *Pending {
 	p := &Pending{Socket: l.path, Token: randomHex(tokenBytes), l: l, n: n}
 	p.peer = newPeer(n, func() { l.forget(p) })
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		p.peer.shut()
-		return p
+	closed := l.closed
+	if !closed {
+		l.pending = append(l.pending, p)
 	}
-	l.pending = append(l.pending, p)
+	l.mu.Unlock()
+	if closed {
+		p.Close()
+	}
 	return p
 }
 

@@ -300,6 +300,10 @@ func (c *receiver) finish(h *tar.Header) error {
 	if _, err := c.tr.Next(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: something follows the end record", ErrProtocol)
 	}
+	// The padding and the two blocks of zeros that end a tar stream.
+	if whole := length + tarBlock + (h.Size+tarBlock-1)/tarBlock*tarBlock + 2*tarBlock; c.sum.n != whole {
+		return fmt.Errorf("the volume's stream has %d of %d bytes: %w", c.sum.n, whole, io.ErrUnexpectedEOF)
+	}
 	n, err := c.sum.r.Read(make([]byte, 1))
 	if n != 0 {
 		return fmt.Errorf("%w: something follows the stream", ErrProtocol)
