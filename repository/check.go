@@ -16,6 +16,7 @@ type FindingKind string
 // The kinds of findings.
 const (
 	BadSnapshot   FindingKind = "snapshot" // cannot be read
+	BadIndex      FindingKind = "index"    // cannot be read
 	BadTree       FindingKind = "tree"     // a directory cannot be read, or is not one
 	MissingBlob   FindingKind = "blob"     // referenced, and in no index
 	MissingPack   FindingKind = "missing"  // in the index, and not stored
@@ -106,7 +107,10 @@ func (r *Repository) Check(ctx context.Context, opt CheckOptions) (CheckReport, 
 		return c.report, err
 	}
 	if err := r.LoadIndex(ctx); err != nil {
-		return c.report, err
+		if ctx.Err() != nil || !isDamage(err) {
+			return c.report, err
+		}
+		c.add(Finding{Kind: BadIndex, Detail: err.Error()})
 	}
 	for _, err := range bad {
 		c.add(Finding{Kind: BadSnapshot, Detail: err.Error()})

@@ -85,6 +85,12 @@ func TestF49_Damage(t *testing.T) {
 			m.Put(m.Handles(storage.SnapshotFile)[0], b)
 		}, BadSnapshot, false, false},
 		{"index gone", func(m *storagetest.Memory) { m.Delete(m.Handles(storage.IndexFile)[0]) }, BadTree, false, false},
+		{"index flipped", func(m *storagetest.Memory) {
+			h := m.Handles(storage.IndexFile)[0]
+			b, _ := m.Bytes(h)
+			b[20] ^= 1
+			m.Put(h, b)
+		}, BadIndex, false, false},
 		{"foreign pack", func(m *storagetest.Memory) {
 			m.Put(storage.Handle{Kind: storage.PackFile, Name: ID{7}.String()}, []byte("x"))
 		}, UnusedPack, false, true},
@@ -99,7 +105,13 @@ func TestF49_Damage(t *testing.T) {
 			if tt.readData && mustCheckHeaders(t, m).OK() == (tt.kind == BadHeader) {
 				t.Errorf("headers: %+v", mustCheckHeaders(t, m))
 			}
-			r := testOpen(t, m, Options{})
+			r, err := Open(t.Context(), m.Reader(), testPassword, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.LoadIndex(t.Context()); err != nil && (tt.kind != BadIndex || !errors.Is(err, ErrDamaged)) {
+				t.Errorf("load index: %v", err)
+			}
 			s, err := r.LoadSnapshot(t.Context(), id)
 			if err != nil {
 				if !errors.Is(err, ErrDamaged) {
@@ -218,6 +230,24 @@ func TestSupersededIndex(t *testing.T) {
 	if got := superseded(map[ID][]ID{oldID: {newID, oldID}, newID: {oldID}}); len(got) != 0 {
 		t.Errorf("superseded: %v", got)
 	}
+}
+
+// TestIndexAfterPrune: a Repository that stays open notices what another
+// process removed, and does not take it for stored.
+func TestIndexAfterPrune(t *testing.T) {
+	r, mem := testRepository(t)
+	files := map[string][]byte{"a": randomData(1, 1<<20)}
+	backup(t, r, mem.Writer(), files)
+	for _, k := range []storage.Kind{storage.SnapshotFile, storage.IndexFile, storage.PackFile} {
+		for _, h := range mem.Handles(k) {
+			mem.Delete(h)
+		}
+	}
+	if err := r.LoadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := backup(t, r, mem.Writer(), files)
+	verifySnapshot(t, testOpen(t, mem, Options{}), id, files)
 }
 
 // TestCheckWithRestic: both judge a repository that both wrote to alike.

@@ -256,6 +256,10 @@ func TestInitOpen(t *testing.T) {
 	}
 	config := storage.Handle{Kind: storage.ConfigFile}
 	file, _ := s.Bytes(config)
+	plain, err := testOpen(t, s, Options{}).sealer.open(bytes.Clone(file))
+	if err != nil || len(plain) == 0 || plain[0] != '{' {
+		t.Errorf("config is not plain JSON: %q, %v", plain, err)
+	}
 	denied := storagetest.NewFaulty(t, s)
 	denied.Arm(storagetest.Fault{Op: storagetest.OpStat, Err: storage.ErrDenied, Times: -1})
 	if _, err := Open(t.Context(), denied.Reader(), testPassword, Options{}); !errors.Is(err, storage.ErrDenied) || errors.Is(err, ErrNoRepository) {

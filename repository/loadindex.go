@@ -2,8 +2,10 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,61 +16,65 @@ import (
 // while others come in.
 const indexLoaders = 4
 
-// LoadIndex reads the index files that were not read yet. Read the list of
-// snapshots before: of a snapshot that is listed, the index is complete.
+// LoadIndex brings the index up to date with the storage: files that are new
+// are read; where one is gone, as after a prune, everything is read anew, so
+// that nothing is taken for stored that is not. Call it after the lock was
+// taken, and after the list of snapshots was read: of a snapshot that is
+// listed, the index is complete.
+//
+// An index file that is damaged does not keep the others from being loaded;
+// the error then wraps ErrDamaged, once for each. Who restores may go on with
+// what there is; who writes may too, and stores again what is not known.
 func (r *Repository) LoadIndex(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var files []storage.Info
-	listed := make(map[ID]bool)
+	listed := make(map[ID]int64)
 	err := r.store.List(ctx, storage.IndexFile, func(i storage.Info) error {
-		id, err := ParseID(i.Name)
-		if err != nil {
-			return nil
-		}
-		listed[id] = true
-		if !r.loaded[id] {
-			files = append(files, i)
+		if id, err := ParseID(i.Name); err == nil {
+			listed[id] = i.Size
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("list indexes: %w", err)
 	}
-	if err := r.loadIndexes(ctx, files); err != nil {
-		return fmt.Errorf("load index: %w", err)
+	for id := range r.loaded {
+		if _, ok := listed[id]; !ok {
+			r.forgetIndex()
+			break
+		}
 	}
-	r.cache.retain(storage.IndexFile, func(id ID) bool { return listed[id] })
+	err = r.loadIndexes(ctx, listed)
+	if err != nil {
+		err = fmt.Errorf("load index: %w", err)
+	}
+	r.cache.retain(storage.IndexFile, func(id ID) bool { _, ok := listed[id]; return ok })
 	r.cache.retain(storage.PackFile, r.index.hasPack)
-	return nil
+	return err
 }
 
-// loadIndexes takes files in. Where one replaces another that is still there,
-// which happens after a prune was killed, the index is built anew without the
-// replaced ones.
-func (r *Repository) loadIndexes(ctx context.Context, files []storage.Info) error {
+func (r *Repository) forgetIndex() {
+	r.index.reset()
+	r.loaded = make(map[ID]bool)
+}
+
+// loadIndexes takes in the files that are not loaded yet. Where one replaces
+// another that is still there, which happens after a prune was killed, the
+// index is built anew without those replaced.
+func (r *Repository) loadIndexes(ctx context.Context, listed map[ID]int64) error {
 	replaced := make(map[ID]bool)
 	for {
-		replaces, err := r.mergeIndexes(ctx, files, replaced)
-		if err != nil {
-			return err
-		}
+		replaces, err := r.mergeIndexes(ctx, listed, replaced)
 		again := false
 		for old := range superseded(replaces) {
 			if r.loaded[old] && !replaced[old] {
 				replaced[old], again = true, true
 			}
 		}
-		if !again {
-			return nil
+		if !again || ctx.Err() != nil {
+			return err
 		}
-		for id := range r.loaded {
-			if !slices.ContainsFunc(files, func(i storage.Info) bool { return i.Name == id.String() }) {
-				files = append(files, storage.Info{Name: id.String()})
-			}
-		}
-		r.index.reset()
-		r.loaded = make(map[ID]bool)
+		r.forgetIndex()
 	}
 }
 
@@ -86,60 +92,71 @@ func superseded(replaces map[ID][]ID) map[ID]bool {
 	return out
 }
 
-// mergeIndexes loads files into the index, but for those replaced, and returns
-// what each says it replaces.
-func (r *Repository) mergeIndexes(ctx context.Context, files []storage.Info, skip map[ID]bool) (map[ID][]ID, error) {
+// mergeIndexes loads what is not loaded yet into the index, but for those
+// replaced, and returns what each says it replaces. Damage is collected.
+func (r *Repository) mergeIndexes(ctx context.Context, listed map[ID]int64, skip map[ID]bool) (map[ID][]ID, error) {
 	g, ctx := errgroup.WithContext(ctx)
-	todo := make(chan storage.Info)
-	type result struct {
-		id       ID
-		replaces []ID
-	}
-	results := make(chan result, len(files))
+	todo := make(chan ID)
 	g.Go(func() error {
 		defer close(todo)
-		for _, f := range files {
+		for id := range listed {
+			if r.loaded[id] {
+				continue
+			}
 			select {
-			case todo <- f:
+			case todo <- id:
 			case <-ctx.Done():
-				return ctx.Err()
+				return context.Cause(ctx)
 			}
 		}
 		return nil
 	})
-	for range min(indexLoaders, len(files)) {
+	var mu sync.Mutex
+	var bad []error
+	replaces := make(map[ID][]ID)
+	for range min(indexLoaders, len(listed)) {
 		g.Go(func() error {
 			var p parsedIndex
-			for f := range todo {
-				id, err := ParseID(f.Name)
-				if err != nil {
+			for id := range todo {
+				err := r.mergeIndex(ctx, &p, id, listed[id], skip[id])
+				mu.Lock()
+				switch {
+				case err == nil:
+					replaces[id] = slices.Clone(p.supersedes)
+				case errors.Is(err, ErrDamaged):
+					bad = append(bad, err)
+				}
+				mu.Unlock()
+				if err != nil && !errors.Is(err, ErrDamaged) {
 					return err
-				}
-				doc, err := r.loadUnpacked(ctx, storage.IndexFile, id, f.Size, maxIndexFile)
-				if err != nil {
-					return err
-				}
-				if err := p.parse(doc); err != nil {
-					return fmt.Errorf("index %s: %w", id.Short(), err)
-				}
-				results <- result{id, slices.Clone(p.supersedes)}
-				if !skip[id] {
-					r.index.add(p.packs)
 				}
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
+	err := g.Wait()
+	for id := range replaces {
+		r.loaded[id] = true
 	}
-	close(results)
-	replaces := make(map[ID][]ID)
-	for res := range results {
-		replaces[res.id] = res.replaces
-		r.loaded[res.id] = true
+	if err == nil {
+		err = errors.Join(bad...)
 	}
-	return replaces, nil
+	return replaces, err
+}
+
+// mergeIndex loads one index file.
+func (r *Repository) mergeIndex(ctx context.Context, p *parsedIndex, id ID, size int64, skip bool) error {
+	doc, err := r.loadUnpacked(ctx, storage.IndexFile, id, size, maxIndexFile)
+	if err != nil {
+		return err
+	}
+	if err := p.parse(doc); err != nil {
+		return fmt.Errorf("index %s: %w", id.Short(), err)
+	}
+	if !skip {
+		r.index.add(p.packs)
+	}
+	return nil
 }
 
 // BlobSize returns the plain size of a blob, false where no index names it.

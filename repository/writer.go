@@ -360,6 +360,9 @@ func (w *Writer) Close(_ context.Context) error {
 	w.r.mu.Lock()
 	defer w.r.mu.Unlock()
 	delete(w.r.writers, w)
+	if len(w.r.writers) == 0 {
+		w.r.buffers.drop()
+	}
 	return err
 }
 
