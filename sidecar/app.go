@@ -1,8 +1,6 @@
 package sidecar
 
 import (
-	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -58,66 +56,4 @@ func (a *App) crash(point string) {
 	if a.Crash != nil {
 		a.Crash(point)
 	}
-}
-
-// Redactor replaces secrets in whatever leaves the program.
-type Redactor struct {
-	mu      sync.RWMutex
-	secrets []string
-}
-
-// minSecret keeps short values, such as "1", from blotting out every text.
-const minSecret = 6
-
-// NewRedactor returns a redactor of the given values.
-func NewRedactor(secrets []string) *Redactor {
-	r := &Redactor{}
-	r.Add(secrets...)
-	return r
-}
-
-// Add adds values.
-func (r *Redactor) Add(secrets ...string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, s := range secrets {
-		if s = strings.TrimSpace(s); len(s) >= minSecret {
-			r.secrets = append(r.secrets, s)
-		}
-	}
-}
-
-// Redact returns the text without secrets.
-func (r *Redactor) Redact(text string) string {
-	if r == nil {
-		return text
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, s := range r.secrets {
-		text = strings.ReplaceAll(text, s, "***")
-	}
-	return text
-}
-
-// Writer returns a writer that redacts each write. A secret that is split over
-// two writes is not found; writers of lines give whole lines.
-func (r *Redactor) Writer(w io.Writer) io.Writer { return &redactingWriter{r, w} }
-
-type redactingWriter struct {
-	r *Redactor
-	w io.Writer
-}
-
-func (w *redactingWriter) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(w.w, w.r.Redact(string(p))); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-// Redactor returns the app's redactor.
-func (a *App) Redactor() *Redactor {
-	a.redactOnce.Do(func() { a.redact = NewRedactor(a.Settings.Secrets()) })
-	return a.redact
 }

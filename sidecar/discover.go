@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
@@ -43,7 +42,8 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 			images[c.ImageID] = l
 		}
 		cs = append(cs, composeContainer(c, images[c.ImageID]))
-		a.Redactor().Add(environmentSecrets(c)...)
+		a.Redactor().AddFound(environmentSecrets(c)...)
+		a.Redactor().Public(environmentNames(c)...)
 	}
 	vols, err := a.volumes(ctx, h, found)
 	if err != nil {
@@ -55,6 +55,7 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 		d.notices = append(d.notices, f.Error())
 	}
 	d.notices = append(d.notices, d.project.Notes...)
+	a.Redactor().Public(d.names()...)
 	d.readLabels(a.Settings.TrustImageLabels)
 	return d, nil
 }
@@ -67,23 +68,6 @@ func composeContainer(c docker.Container, imageLabels map[string]string) compose
 	}
 	for _, m := range c.Mounts {
 		out.Mounts = append(out.Mounts, compose.Mount{Kind: m.Type, Name: m.Name, Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
-	}
-	return out
-}
-
-// environmentSecrets are values of a container's environment that are passwords
-// by their name. They are known only so that no message repeats them.
-func environmentSecrets(c docker.Container) []string {
-	var out []string
-	for _, name := range c.EnvNames() {
-		for _, word := range []string{"PASSWORD", "SECRET", "TOKEN", "PASSWD", "API_KEY", "PRIVATE"} {
-			if strings.Contains(strings.ToUpper(name), word) {
-				if v, ok := c.LookupEnv(name); ok && !strings.HasSuffix(name, "_FILE") {
-					out = append(out, v)
-				}
-				break
-			}
-		}
 	}
 	return out
 }

@@ -48,8 +48,7 @@ func (h *host) selfID() string {
 // lookAround connects to the Engine and finds out where we are.
 func (a *App) lookAround(ctx context.Context) (*host, error) {
 	engine, err := docker.Connect(ctx, docker.Options{
-		Host: a.Settings.DockerHost,
-		Log:  func(msg string) { a.Log.Warn().Msg(msg) },
+		Log: func(msg string) { a.Log.Warn().Msg(msg) },
 	})
 	if err != nil {
 		return nil, err

@@ -65,6 +65,7 @@ func (a *App) probe(ctx context.Context, h *host, engine dump.Engine, req dump.R
 	if err != nil {
 		return dump.Facts{}, fmt.Errorf("ask the database of service %q: %w", req.Service, err)
 	}
+	a.Redactor().Public(factNames(facts)...)
 	return facts, nil
 }
 

@@ -31,6 +31,7 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 	}
 	newest := list[0].manifest
 	for _, want := range newest.Items {
+		r.app.Redactor().Public(want.Service, want.Name)
 		if !r.wanted(want) {
 			continue
 		}

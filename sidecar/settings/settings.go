@@ -32,8 +32,6 @@ type Settings struct {
 	// Host is the name under which snapshots are filed; empty for the
 	// Docker host's.
 	Host string
-	// DockerHost is the Engine's address; empty for the default socket.
-	DockerHost string
 
 	LogLevel  string
 	LogFormat string // console, json, or empty: console on a terminal

@@ -24,6 +24,9 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
+// At names a state directory for those who only read it. Nothing is made.
+func At(path string) *Dir { return &Dir{path: path} }
+
 // Path returns the directory's own path.
 func (d *Dir) Path() string { return d.path }
 
