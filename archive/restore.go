@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ripplebak/ripplebak/repository"
@@ -156,7 +157,7 @@ func (s *source) file(path string, n *repository.Node, yield func(volume.Entry, 
 
 // link gives the path that a node is a further name of, or "". Two nodes are one
 // file only if they hold the same, too: a file that was written to between two
-// looks at it stays as it was seen.
+// looks at it stays as it was seen. Metadata is the first one's.
 func (s *source) link(path string, n *repository.Node) string {
 	if n.Links < 2 {
 		return ""
@@ -172,9 +173,7 @@ func (s *source) link(path string, n *repository.Node) string {
 	} else {
 		s.links[id] = first
 	}
-	as := *n
-	as.Name = first.node.Name
-	if !same(&as, first.node) {
+	if f := first.node; f.Type != n.Type || f.Size != n.Size || f.LinkTarget != n.LinkTarget || f.Device != n.Device || !slices.Equal(f.Content, n.Content) {
 		return ""
 	}
 	return first.path

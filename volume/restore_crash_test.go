@@ -256,3 +256,30 @@ func TestF22_JournalCutAnywhereIsNone(t *testing.T) {
 	}
 	sameTree(t, twin, dst)
 }
+
+func TestF22_RestoreWhoseSidecarVanishesRollsBack(t *testing.T) {
+	src, dst, twin := oldAndNew(t)
+	l, err := Listen(socketDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	pending := l.Expect(1)
+	helper := make(chan error, 1)
+	go func() {
+		helper <- ServeHelper(context.Background(), HelperOptions{Socket: pending.Socket, Token: pending.Token, Connections: 1})
+	}()
+	peer, err := pending.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := snapshotOf(t, src)
+	hit := 0
+	s.onFetch = func([]Blob) error { hit++; return peer.Close() }
+	if _, err := peer.Restore(t.Context(), RestoreRequest{Root: dst, ID: "x"}, s); err == nil || hit == 0 {
+		t.Errorf("hit %d, error = %v", hit, err)
+	}
+	<-helper // it has put everything back by then
+	noStaging(t, dst)
+	sameTree(t, twin, dst)
+}

@@ -54,10 +54,17 @@ func (r *restoreRun) run(ctx context.Context) error {
 	if r.req.DryRun {
 		return r.prepare(ctx)
 	}
+	defer func() {
+		if r.dir >= 0 {
+			unix.Close(r.dir) // only a handle
+		}
+	}()
+	if err := unix.Mkdirat(r.tree.root.fd, r.staging, 0o700); err != nil {
+		return fmt.Errorf("make the staging directory: %w", err)
+	}
 	if err := r.openStaging(); err != nil {
 		return errors.Join(err, r.abandon())
 	}
-	defer unix.Close(r.dir) // only a handle
 	defer r.plan.close()
 	err := r.prepare(ctx)
 	if err == nil && r.plan.journal.n > 1 {
@@ -72,14 +79,11 @@ func (r *restoreRun) run(ctx context.Context) error {
 	return r.apply()
 }
 
-// openStaging makes the staging directory. It takes neither owner nor ACLs from
-// the volume's root, for what is made in it would take them too.
+// openStaging opens the staging directory that was just made. It keeps neither
+// owner nor ACLs from the volume's root, for what is made in it would take them
+// too.
 func (r *restoreRun) openStaging() error {
-	fd := r.tree.root.fd
-	if err := unix.Mkdirat(fd, r.staging, 0o700); err != nil {
-		return fmt.Errorf("make the staging directory: %w", err)
-	}
-	dir, err := r.tree.root.openDir(fd, r.staging)
+	dir, err := r.tree.root.openDir(r.tree.root.fd, r.staging)
 	if err != nil {
 		return fmt.Errorf("open the staging directory: %w", err)
 	}
@@ -170,7 +174,7 @@ func (r *restoreRun) stage(ctx context.Context) error {
 	m := newMetaWriter(r.tree, r.warn)
 	s := &stager{
 		tree: r.tree, staging: r.staging, plan: r.plan, meta: m, src: r.src, crash: r.crash,
-		writer: &writer{tree: r.tree, staging: r.staging, plan: r.plan, meta: m},
+		writer: &writer{tree: r.tree, plan: r.plan, meta: m},
 	}
 	for _, f := range []*planFile{r.plan.dirs, r.plan.files, r.plan.links, r.plan.blobs} {
 		if err := f.flush(); err != nil {

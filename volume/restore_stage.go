@@ -19,10 +19,10 @@ const (
 	stageWriters = 4
 	// maxWanted bounds the places for blobs that are asked for at once, and so
 	// the memory for them.
-	maxWanted = 1 << 16
+	maxWanted = 1 << 15
 	// maxBuffered bounds the content that has come and is not yet written, in
-	// bytes; one blob of MaxBlob fits.
-	maxBuffered = MaxBlob
+	// bytes; a greater blob comes alone.
+	maxBuffered = 16 << 20
 )
 
 // spot is a place for a blob in a file.
@@ -73,7 +73,6 @@ type stager struct {
 	writer  *writer
 	src     supply
 	crash   func(string)
-	got     func(bytes int64)
 }
 
 // run stages everything. Directories get their metadata last.
@@ -278,7 +277,7 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch, loads chan<- load, 
 			return fmt.Errorf("%w: a blob that was not asked for, twice, or of another length", ErrProtocol)
 		}
 		w := &b.list[i]
-		l := load{spots: append([]spot{w.spot}, w.extra...), cost: int64(length)}
+		l := load{spots: append([]spot{w.spot}, w.extra...), cost: min(int64(length), maxBuffered)}
 		w.spot.file, w.extra = nil, nil
 		came++
 		if err := room.Acquire(ctx, l.cost); err != nil {
@@ -290,9 +289,6 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch, loads chan<- load, 
 		}
 		if err := send(ctx, loads, l); err != nil {
 			return err
-		}
-		if s.got != nil {
-			s.got(l.cost)
 		}
 	}
 	if came != len(b.list) {

@@ -26,10 +26,9 @@ type target struct {
 
 // writer stages files. It bounds the files that are open at a time.
 type writer struct {
-	tree    *beneath
-	staging string
-	plan    *plan
-	meta    *metaWriter
+	tree *beneath
+	plan *plan
+	meta *metaWriter
 
 	mu   sync.Mutex
 	open []*target // the oldest first
