@@ -33,17 +33,18 @@ func makeDataset(ctx context.Context, opt options, name string) (*dataset, error
 		return nil, err
 	}
 	d.dir = strings.TrimSpace(out)
-	return d, d.fill(ctx, opt.scale)
+	return d, d.fill(ctx, opt)
 }
 
-func (d *dataset) fill(ctx context.Context, scale float64) error {
+func (d *dataset) fill(ctx context.Context, opt options) error {
+	scale := opt.scale
 	switch d.name {
 	case "small":
 		return smallFiles(d.dir, int(100_000*scale))
 	case "big":
 		return bigFiles(d.dir, int64(float64(2<<30)*scale))
 	case "postgres":
-		return postgresDirectory(ctx, d, scale)
+		return postgresDirectory(ctx, opt, d)
 	}
 	return fmt.Errorf("there is no such data set; the sets are small, big, postgres")
 }
@@ -114,13 +115,10 @@ func bigFiles(dir string, total int64) error {
 }
 
 // postgresDirectory lets a real server fill its data directory, and stops it.
-func postgresDirectory(ctx context.Context, d *dataset, scale float64) error {
+func postgresDirectory(ctx context.Context, opt options, d *dataset) error {
+	scale := opt.scale
 	const name = "ripplebak-bench-postgres"
-	image := os.Getenv("BENCH_POSTGRES_IMAGE")
-	if image == "" {
-		return fmt.Errorf("BENCH_POSTGRES_IMAGE is not set")
-	}
-	if _, err := docker(ctx, "run", "-d", "--name", name, "-e", "POSTGRES_PASSWORD=bench", "-v", d.volume+":/var/lib/postgresql/data", image); err != nil {
+	if _, err := docker(ctx, "run", "-d", "--name", name, "-e", "POSTGRES_PASSWORD=bench", "-v", d.volume+":/var/lib/postgresql/data", opt.app); err != nil {
 		return err
 	}
 	defer docker(context.WithoutCancel(ctx), "rm", "-f", name)

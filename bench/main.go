@@ -29,13 +29,14 @@ import (
 
 // options is what the environment says.
 type options struct {
-	image, binary string
-	runs          int
-	scale         float64
-	datasets      []string
-	caches        []string
-	tools         []string
-	json          string
+	image    string // of the sidecar
+	app      string // of the service whose volume is saved, which never runs
+	runs     int
+	scale    float64
+	datasets []string
+	caches   []string
+	tools    []string
+	json     string
 }
 
 func main() {
@@ -64,12 +65,15 @@ func list(name, otherwise string) []string {
 
 func readOptions() (options, error) {
 	o := options{
-		image: "ripplebak:latest", binary: "bin/ripplebak", runs: 5, scale: 1, json: os.Getenv("BENCH_JSON"),
+		image: "ripplebak:latest", app: os.Getenv("BENCH_POSTGRES_IMAGE"), runs: 5, scale: 1, json: os.Getenv("BENCH_JSON"),
 		datasets: list("BENCH_DATASETS", "small,big,postgres"), caches: list("BENCH_CACHES", "warm,cold"),
 		tools: list("BENCH_TOOLS", "ripplebak,engine,restic,borg"),
 	}
 	if v := os.Getenv("BENCH_IMAGE"); v != "" {
 		o.image = v
+	}
+	if o.app == "" {
+		return o, fmt.Errorf("BENCH_POSTGRES_IMAGE is not set: run it by \"make bench\"")
 	}
 	var err error
 	if v := os.Getenv("BENCH_RUNS"); v != "" {
