@@ -48,8 +48,8 @@ func (t Trust) believes(mtime, ctime volume.Time) bool {
 
 // Known tells a walk what the tree of a volume holds, in walk order. A file is
 // trusted when its times are old enough and all its content is in the index; a
-// directory that is damaged is passed over, so that what is below it is read and
-// saved again. The source may be used once at a time, and ends with ctx.
+// directory that is not in the index is passed over, so that what is below it is
+// read and saved again. The source may be used once at a time, and ends with ctx.
 func Known(ctx context.Context, trees *Trees, tree repository.ID, trust Trust) volume.KnownSource {
 	return func(yield func(volume.Known) error) error {
 		k := &knower{ctx: ctx, trees: trees, trust: trust, yield: yield}

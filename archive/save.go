@@ -169,7 +169,7 @@ func (s *saver) enter(e *volume.Entry, root *repository.ID) error {
 				d.parent = &repository.Node{Subtree: subtree}
 			}
 		case lost(err):
-			s.res.warn(volume.Warning{Path: e.Path, Text: "the parent snapshot is damaged here, everything is read again: " + err.Error()})
+			s.res.warn(volume.Warning{Path: e.Path, Text: "the parent snapshot has lost this directory, everything in it is read again: " + err.Error()})
 		default:
 			return fmt.Errorf("load the parent's directory %q: %w", e.Path, err)
 		}

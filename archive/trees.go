@@ -123,8 +123,8 @@ func (c *Trees) remove(el *list.Element) {
 	}
 }
 
-// lost says that a tree or a blob is not to be had, now or later: the repository
-// is damaged there. What was saved is read again from the volume.
-func lost(err error) bool {
-	return errors.Is(err, repository.ErrDamaged) || errors.Is(err, repository.ErrNoBlob)
-}
+// lost says that the index does not know a tree: what was in it is read again
+// from the volume and stored again. A tree that the index knows and that cannot
+// be read is another matter: it would not be stored again, and a snapshot that
+// leans on it would look good and not be. That fails the backup.
+func lost(err error) bool { return errors.Is(err, repository.ErrNoBlob) }
