@@ -204,3 +204,24 @@ func BenchmarkIndexParse(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/blob")
 }
+
+// BenchmarkLoadBlobs reads 256 MiB back in bulk.
+func BenchmarkLoadBlobs(b *testing.B) {
+	r, s := benchStore(b)
+	w := testWriter(b, r, s.Writer(), WriterOptions{})
+	ids, size := mustWait(b, mustWrite(b, w, CutFile, testData(1, 256<<20)))
+	if err := w.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	closeWriter(b, w)
+	handles := make([]BlobHandle, len(ids))
+	for i, id := range ids {
+		handles[i].ID = id
+	}
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		if err := r.LoadBlobs(b.Context(), handles, func(BlobHandle, []byte) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"time"
 	"unicode/utf8"
 )
 
@@ -188,44 +187,4 @@ func appendEscaped(dst []byte, s string) []byte {
 		}
 	}
 	return dst
-}
-
-// minTime and maxTime are the ends of what RFC 3339 can say.
-func minTime() time.Time { return time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC) }
-func maxTime() time.Time { return time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC) }
-
-// appendTime writes a time in UTC, moved to the nearest that RFC 3339 has.
-func appendTime(dst []byte, t time.Time) []byte {
-	t = t.UTC()
-	year, month, day := t.Date()
-	switch {
-	case year < 0:
-		return appendTime(dst, minTime())
-	case year > 9999:
-		return appendTime(dst, maxTime())
-	}
-	hour, minute, sec := t.Clock()
-	dst = append(dst, '"', byte('0'+year/1000), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-')
-	dst = appendTwo(dst, int(month), '-')
-	dst = appendTwo(dst, day, 'T')
-	dst = appendTwo(dst, hour, ':')
-	dst = appendTwo(dst, minute, ':')
-	dst = append(dst, byte('0'+sec/10), byte('0'+sec%10))
-	if ns := t.Nanosecond(); ns != 0 {
-		var frac [10]byte
-		frac[0] = '.'
-		end := 1
-		for i := 9; i > 0; i-- {
-			d := byte('0' + ns%10)
-			if frac[i], ns = d, ns/10; d != '0' && end == 1 {
-				end = i + 1
-			}
-		}
-		dst = append(dst, frac[:end]...)
-	}
-	return append(dst, 'Z', '"')
-}
-
-func appendTwo(dst []byte, v int, sep byte) []byte {
-	return append(dst, byte('0'+v/10), byte('0'+v%10), sep)
 }
