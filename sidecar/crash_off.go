@@ -4,4 +4,4 @@ package sidecar
 
 // crashEnv is what a helper has to be told of crash points: without the build
 // tag there are none.
-func crashEnv() []string { return nil }
+func crashEnv(string) []string { return nil }

@@ -5,16 +5,21 @@ package sidecar
 import "os"
 
 // Variables name the point at which a process built for tests dies: the
-// sidecar itself, or its helper in which the points of a volume's restore are.
-// They are no settings, and bear no prefix of ours, so that settings let them
-// pass.
+// sidecar itself; its helper in which the points of a volume's restore are; the
+// helper that recovers from that. They are no settings, and bear no prefix of
+// ours, so that settings let them pass.
 const (
-	crashVariable       = "CRASH_POINT"
-	crashHelperVariable = "CRASH_POINT_IN_HELPER"
+	crashVariable         = "CRASH_POINT"
+	crashHelperVariable   = "CRASH_POINT_IN_HELPER"
+	crashRecoveryVariable = "CRASH_POINT_IN_RECOVERY"
 )
 
-func crashEnv() []string {
-	if point := os.Getenv(crashHelperVariable); point != "" {
+func crashEnv(run string) []string {
+	name := crashHelperVariable
+	if run == runRecover {
+		name = crashRecoveryVariable
+	}
+	if point := os.Getenv(name); point != "" {
 		return []string{crashVariable + "=" + point}
 	}
 	return nil

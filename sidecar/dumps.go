@@ -38,6 +38,10 @@ func (r *run) dump(ctx context.Context, op plan.Operation) error {
 		expect = db.Size
 	}
 	r.app.progress().Begin(key, expect)
+	if len(it.Dump.Files) == 0 {
+		r.fail(key, errors.New("the plan has no command for it"))
+		return nil
+	}
 	for _, f := range it.Dump.Files {
 		node, err := r.dumpFile(ctx, it, f)
 		if err != nil {

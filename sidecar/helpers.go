@@ -18,6 +18,9 @@ const (
 	labelProject = "ripplebak.helper.project" // the project it works for
 )
 
+// runRecover stands for a run on the label of a helper that recovers.
+const runRecover = "recover"
+
 // helperStart bounds how long a helper may take to call back.
 const helperStart = 60 * time.Second
 
@@ -62,7 +65,7 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 	}
 	if write {
 		spec.CapAdd = writeCaps()
-		spec.Env = append(spec.Env, crashEnv()...)
+		spec.Env = append(spec.Env, crashEnv(run)...)
 	}
 	for i, v := range volumes {
 		spec.Mounts = append(spec.Mounts, docker.HelperMount{Volume: v, Target: mountPoint(i), ReadOnly: !write})

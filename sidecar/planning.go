@@ -99,7 +99,7 @@ func fileProbe(d *discovery, spec labels.Spec) plan.Probe {
 	}
 	dirs := engine.FallbackDataDirs(func(string) string { return "" }, targets)
 	if spec.Dump.Databases == nil {
-		return plan.Probe{DataDirs: dirs, Err: fmt.Errorf("which databases there are is known once service %q runs", spec.Service)}
+		return plan.Probe{DataDirs: dirs, Later: fmt.Sprintf("which databases there are is known once service %q runs", spec.Service)}
 	}
-	return plan.Probe{DataDirs: dirs, Err: errors.New("it is dumped once its service runs")}
+	return plan.Probe{DataDirs: dirs, Later: "how it is dumped is known once its service runs"}
 }

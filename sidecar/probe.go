@@ -10,7 +10,6 @@ import (
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/dump"
-	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/plan"
 )
 
@@ -98,15 +97,11 @@ func (d *discovery) dataDirs(engine dump.Engine, service string) []string {
 	return engine.FallbackDataDirs(env, targets)
 }
 
-// foreignWriters are running containers outside the project that write to the
-// volumes that are to be one point in time, by volume.
+// foreignWriters are running containers outside the project that write to its
+// services' volumes, by volume.
 func (a *App) foreignWriters(ctx context.Context, h *host, d *discovery) (map[string][]string, error) {
 	out := map[string][]string{}
 	for _, s := range d.project.Services {
-		spec := d.specs[s.Name]
-		if !spec.Enabled || spec.During == labels.Live {
-			continue
-		}
 		for _, m := range s.Mounts {
 			if m.Kind != compose.KindVolume || out[m.Name] != nil {
 				continue

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
@@ -27,7 +26,7 @@ func (r *run) quiesce(ctx context.Context, op plan.Operation) error {
 	}
 	var now []state.Quiesced
 	for _, c := range cs {
-		if c.State == compose.StateRunning {
+		if isUp(c) {
 			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: string(op.How)})
 		}
 	}

@@ -93,6 +93,15 @@ func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 			return err
 		}
 	}
+	for len(j.ToStop) > 0 {
+		if err := h.engine.Stop(ctx, j.ToStop[0].Container, nil); err != nil && !errors.Is(err, docker.ErrNoContainer) {
+			return err
+		}
+		j.ToStop = j.ToStop[1:]
+		if err := h.state.WriteJournal(j); err != nil {
+			return err
+		}
+	}
 	return h.state.RemoveJournal(j.Run)
 }
 
@@ -119,7 +128,7 @@ func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) err
 
 // recoverVolume lets a helper roll the volume's own journal forward or back.
 func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v state.VolumeRestore) (volume.Outcome, error) {
-	c, err := a.startHelper(ctx, h, l, "recover", []string{v.Docker}, true)
+	c, err := a.startHelper(ctx, h, l, runRecover, []string{v.Docker}, true)
 	if errors.Is(err, docker.ErrNoVolume) {
 		a.Log.Warn().Str("volume", v.Key).Msg("the volume of an interrupted restore is gone")
 		return volume.NothingPending, nil

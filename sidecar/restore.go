@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
@@ -79,6 +81,7 @@ type restore struct {
 	probes   map[string]plan.Probe
 	report   *RestoreReport
 	downAt   map[string]time.Time
+	dead     map[string]error // services whose database did not come up
 }
 
 // Restore brings items of a snapshot back. Errors: ErrProblems before anything
@@ -111,7 +114,7 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		return nil, err
 	}
 	r := &restore{
-		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{},
+		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{},
 		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
 		report:  &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
 	}
@@ -172,10 +175,8 @@ func (r *restore) decide(ctx context.Context) error {
 		Project: d.project, Sources: sources, Warnings: warnings, Safety: !r.opt.NoSafety,
 		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
 	}
-	for _, v := range d.project.Volumes {
-		if in.ForeignUsers[v.Name], err = r.host.foreignUsers(ctx, v.Name, false); err != nil {
-			return err
-		}
+	if err := r.lookAtVolumes(ctx, &in); err != nil {
+		return err
 	}
 	faults, err := r.checkTargets(ctx, sources)
 	if err != nil {
@@ -183,6 +184,35 @@ func (r *restore) decide(ctx context.Context) error {
 	}
 	in.Problems = append(problems, faults...)
 	r.plan = plan.MakeRestore(in)
+	return nil
+}
+
+// lookAtVolumes finds out who uses the volumes, and whether volumes that would
+// be made are there already, outside the project.
+func (r *restore) lookAtVolumes(ctx context.Context, in *plan.RestoreInput) error {
+	var names []string
+	for _, v := range in.Project.Volumes {
+		names = append(names, v.Name)
+	}
+	in.Found = map[string]compose.Volume{}
+	for _, name := range plan.Targets(in.Project, in.Sources) {
+		v, err := r.host.engine.Volume(ctx, name)
+		if errors.Is(err, docker.ErrNoVolume) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		in.Found[name] = compose.Volume{Name: v.Name, Driver: v.Driver, Options: v.Options, Labels: v.Labels, Exists: true}
+		names = append(names, name)
+	}
+	for _, name := range names {
+		users, err := r.host.foreignUsers(ctx, name, false)
+		if err != nil {
+			return err
+		}
+		in.ForeignUsers[name] = users
+	}
 	return nil
 }
 

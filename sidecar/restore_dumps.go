@@ -30,6 +30,9 @@ func (r *restore) loadItem(ctx context.Context, key string, out *RestoredItem) e
 		return err
 	}
 	service := src.item.Service
+	if err := r.dead[service]; err != nil {
+		return err
+	}
 	container, err := r.host.running(ctx, service)
 	if err != nil {
 		return err

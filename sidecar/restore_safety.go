@@ -20,7 +20,7 @@ func (r *restore) safety(ctx context.Context, _ plan.RestoreOperation) error {
 	for service := range r.probes {
 		users[service] = r.userOf(service)
 	}
-	p := plan.MakeSafety(plan.SafetyInput{Project: r.found.project, Restore: r.plan, Probes: r.probes, Users: users, Engine: dump.Lookup})
+	p := plan.MakeSafety(plan.SafetyInput{Project: r.found.project, Restore: r.plan, Probes: r.probes, Users: users, NoSocket: !r.host.hasSocket(), Engine: dump.Lookup})
 	if len(p.Problems) > 0 {
 		return &ProblemsError{Problems: p.Problems}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
@@ -25,7 +26,7 @@ func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
 	}
 	var now []state.Quiesced
 	for _, c := range cs {
-		if c.State == compose.StateRunning {
+		if isUp(c) {
 			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: "stop"})
 		}
 	}
@@ -99,6 +100,18 @@ func (r *restore) saveJournal() error {
 // startEngine starts the database where it is down, and waits until it is
 // ready. If it does not come up, its items fail and the others go on.
 func (r *restore) startEngine(ctx context.Context, op plan.RestoreOperation) error {
+	err := r.bringUp(ctx, op)
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	r.dead[op.Service] = err
+	return nil
+}
+
+func (r *restore) bringUp(ctx context.Context, op plan.RestoreOperation) error {
 	engine, ok := r.engineOf(op.Service)
 	if !ok {
 		return fmt.Errorf("service %q has no engine in the manifest", op.Service)
@@ -114,11 +127,24 @@ func (r *restore) startEngine(ctx context.Context, op plan.RestoreOperation) err
 		return err
 	}
 	if cs[0].State != compose.StateRunning {
-		if err := r.host.engine.Start(ctx, cs[0].ID); err != nil {
-			return fmt.Errorf("start service %q: %w", op.Service, err)
+		if err := r.startForNow(ctx, op.Service, cs[0]); err != nil {
+			return err
 		}
 	}
 	return r.app.waitReady(ctx, r.host, engine, op.Service, cs[0].ID)
+}
+
+// startForNow starts a database that was down before. The journal says so
+// first, so that it is stopped again even if we die.
+func (r *restore) startForNow(ctx context.Context, service string, c docker.Container) error {
+	r.journal.ToStop = append(r.journal.ToStop, state.Quiesced{Service: service, Number: numberOf(c), Container: c.ID, How: "start"})
+	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		return err
+	}
+	if err := r.host.engine.Start(ctx, c.ID); err != nil {
+		return fmt.Errorf("start service %q: %w", service, err)
+	}
+	return nil
 }
 
 func (r *restore) engineOf(service string) (dump.Engine, bool) {
@@ -143,7 +169,8 @@ func (r *restore) stopEngine(ctx context.Context, op plan.RestoreOperation) erro
 			}
 		}
 	}
-	return nil
+	r.journal.ToStop = slices.DeleteFunc(r.journal.ToStop, func(q state.Quiesced) bool { return q.Service == op.Service })
+	return r.saveJournal()
 }
 
 // waitReady waits until the real server answers: over TCP on 127.0.0.1, which

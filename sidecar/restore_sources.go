@@ -30,7 +30,8 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 		return nil, nil, nil, err
 	}
 	newest := list[0].manifest
-	for _, want := range newest.Items {
+	items, _ := plan.Latest(manifestsOf(list))
+	for _, want := range items {
 		r.app.Redactor().Public(want.Service, want.Name)
 		if !r.wanted(want) {
 			continue
@@ -47,7 +48,15 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 		r.sources[want.Key()] = src
 		sources = append(sources, plan.Source{Snapshot: src.snapshot.ID.String(), Time: src.snapshot.Snapshot.Time, Item: src.item})
 	}
-	return sources, warnings, r.notFound(newest), nil
+	return sources, warnings, r.notFound(newest.Started, items), nil
+}
+
+func manifestsOf(list []*snapshot) []*manifest.Manifest {
+	var out []*manifest.Manifest
+	for _, s := range list {
+		out = append(out, s.manifest)
+	}
+	return out
 }
 
 // candidates are the snapshots to choose from, newest first, with manifests.
@@ -85,12 +94,13 @@ func (r *restore) candidates(ctx context.Context) ([]*snapshot, error) {
 // complete says whether every item of the newest manifest is good in one of
 // the snapshots, so that older ones need not be read.
 func complete(list []*snapshot) bool {
-	for _, want := range list[0].manifest.Items {
+	items, open := plan.Latest(manifestsOf(list))
+	for _, want := range items {
 		if src, _ := pick(list, want.Key(), false); src == nil {
 			return false
 		}
 	}
-	return true
+	return !open
 }
 
 func (r *restore) oneCandidate(ctx context.Context) ([]*snapshot, error) {
@@ -206,12 +216,12 @@ func (r *restore) named(it manifest.Item) bool {
 }
 
 // notFound lists names that chose nothing.
-func (r *restore) notFound(m *manifest.Manifest) []string {
+func (r *restore) notFound(at time.Time, items []manifest.Item) []string {
 	var out []string
 	check := func(what string, names []string, has func(manifest.Item, string) bool) {
 		for _, n := range names {
-			if !slices.ContainsFunc(m.Items, func(i manifest.Item) bool { return has(i, n) }) {
-				out = append(out, fmt.Sprintf("the snapshot of %s has no %s %q", m.Started.Format(time.RFC3339), what, n))
+			if !slices.ContainsFunc(items, func(i manifest.Item) bool { return has(i, n) }) {
+				out = append(out, fmt.Sprintf("the snapshot of %s has no %s %q", at.Format(time.RFC3339), what, n))
 			}
 		}
 	}

@@ -37,6 +37,12 @@ func numberOf(c docker.Container) int {
 	return n
 }
 
+// isUp reports whether a container is to be stopped before its volumes are at
+// rest. One that restarts all the time may be up at any moment.
+func isUp(c docker.Container) bool {
+	return c.State == compose.StateRunning || c.State == compose.StateRestarting
+}
+
 // running finds the service's running container with the lowest number.
 func (h *host) running(ctx context.Context, service string) (string, error) {
 	cs, err := h.containersOf(ctx, service)

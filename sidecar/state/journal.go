@@ -21,6 +21,9 @@ type Journal struct {
 	// Quiesced are the services to bring back, in the order in which they
 	// are to come back.
 	Quiesced []Quiesced `json:"quiesced,omitempty"`
+	// ToStop are databases that were down and were started for a restore
+	// only; they are stopped again.
+	ToStop []Quiesced `json:"to_stop,omitempty"`
 	// Volumes are volumes with a restore under way.
 	Volumes []VolumeRestore `json:"volumes,omitempty"`
 	// Databases are databases with a restore under way.
@@ -34,7 +37,7 @@ type Quiesced struct {
 	Service   string `json:"service"`
 	Number    int    `json:"number"`
 	Container string `json:"container"`
-	How       string `json:"how"` // stop or pause
+	How       string `json:"how"` // stop, pause, or start
 }
 
 // VolumeRestore is a volume that a restore is changing.
@@ -55,7 +58,7 @@ type DatabaseRestore struct {
 
 // Empty reports whether nothing is left to undo or finish.
 func (j *Journal) Empty() bool {
-	return len(j.Quiesced) == 0 && len(j.Volumes) == 0 && len(j.Databases) == 0
+	return len(j.Quiesced) == 0 && len(j.ToStop) == 0 && len(j.Volumes) == 0 && len(j.Databases) == 0
 }
 
 func journalName(run string) string { return filepath.Join("journal", run+".json") }
