@@ -117,3 +117,49 @@ func TestWeReadRestics(t *testing.T) {
 		})
 	}
 }
+
+// TestResticKeepsOurs: after stock restic pruned and rebuilt what we wrote,
+// both still find it whole; nodes of every kind and cut among it.
+func TestResticKeepsOurs(t *testing.T) {
+	restic := needRestic(t)
+	s, dir := testLocal(t)
+	testInit(t, s, InitOptions{})
+	r := testOpen(t, s, Options{})
+	gone := backup(t, r, s.Writer(), map[string][]byte{"gone": testData(7, 6<<20), "kept": testData(8, 100_000)})
+	w := testWriter(t, r, s.Writer(), WriterOptions{})
+	dump, dumpSize := mustWait(t, mustWrite(t, w, CutDump, testData(8, 3<<20)))
+	pages, pagesSize := mustWait(t, mustWrite(t, w, CutPages, slices.Concat(testData(9, 1<<20), make([]byte, 1<<20))))
+	kept, keptSize := mustWait(t, mustWrite(t, w, CutFile, testData(8, 100_000)))
+	inner := mustSaveTree(t, w, fileNode("dump", dump, dumpSize))
+	tree := mustSaveTree(t, w,
+		dirNode("dir", inner),
+		fileNode("kept", kept, keptSize),
+		&Node{Name: "link", Type: NodeSymlink, Mode: os.ModeSymlink | 0o777, ModTime: testTime(), AccessTime: testTime(), ChangeTime: testTime(), LinkTarget: "dir/dump", Links: 1},
+		fileNode("pages", pages, pagesSize),
+		&Node{Name: "pipe", Type: NodeFIFO, Mode: os.ModeNamedPipe | 0o600, ModTime: testTime(), AccessTime: testTime(), ChangeTime: testTime(), Links: 1},
+	)
+	id := mustSnapshot(t, w, tree)
+	closeWriter(t, w)
+
+	restic(dir, "forget", gone.String())
+	restic(dir, "prune", "--max-unused", "0")
+	restic(dir, "rebuild-index")
+	restic(dir, "check", "--read-data")
+	target := filepath.Join(t.TempDir(), "out")
+	restic(dir, "restore", id.String(), "--target", target)
+	got, err := os.ReadFile(filepath.Join(target, "link"))
+	if err != nil || !bytes.Equal(got, testData(8, 3<<20)) {
+		t.Errorf("through the link: %d bytes, %v", len(got), err)
+	}
+	report := mustCheck(t, s, CheckOptions{ReadData: true})
+	if !report.OK() || report.Snapshots != 1 {
+		t.Errorf("check: %+v", report)
+	}
+	// The Repository that stayed open notices the prune.
+	if err := r.LoadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r.index.count != int(report.Blobs) {
+		t.Errorf("%d blobs known, %d there", r.index.count, report.Blobs)
+	}
+}
