@@ -13,9 +13,13 @@ import (
 	"time"
 )
 
-// reconnectTime is how long a job waits for a connection when none is left. A
-// helper whose job was broken off comes back at once; a dead one does not.
-const reconnectTime = 5 * time.Second
+// reconnectTime is how long a job waits for a connection when none is left: a
+// helper whose job was broken off comes back at once, a dead one does not.
+// roomTime is how long a connection waits that is one too many.
+const (
+	reconnectTime = 5 * time.Second
+	roomTime      = time.Second
+)
 
 var (
 	// ErrPeerClosed is returned for work on a Peer after its Close.
@@ -38,6 +42,8 @@ type Peer struct {
 	conns map[net.Conn]struct{}
 	live  int // connections that are there or are being added
 	shutd bool
+	// dropped is closed, and made anew, when a connection is given up.
+	dropped chan struct{}
 }
 
 type peerConn struct {
@@ -53,18 +59,44 @@ func newPeer(n int, forget func()) *Peer {
 		done:    make(chan struct{}),
 		n:       n,
 		conns:   map[net.Conn]struct{}{},
+		dropped: make(chan struct{}),
 	}
 }
 
-// reserve makes room for one more connection, if there may be one.
+// reserve makes room for one more connection, if there may be one. A helper may
+// come back before the one that it comes back for has been given up here: that
+// is waited for.
 func (p *Peer) reserve() bool {
+	timer := time.NewTimer(roomTime)
+	defer timer.Stop()
+	for {
+		ok, changed := p.tryReserve()
+		if ok || changed == nil {
+			return ok
+		}
+		select {
+		case <-changed:
+		case <-p.done:
+			return false
+		case <-timer.C:
+			return false
+		}
+	}
+}
+
+// tryReserve gives, when there is no room, a channel that is closed when there
+// may be; nil when there never will be.
+func (p *Peer) tryReserve() (ok bool, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shutd || p.live >= p.n {
-		return false
+	switch {
+	case p.shutd:
+		return false, nil
+	case p.live >= p.n:
+		return false, p.dropped
 	}
 	p.live++
-	return true
+	return true, nil
 }
 
 // add takes a connection for which reserve made room.
@@ -90,6 +122,8 @@ func (p *Peer) drop(conn net.Conn) {
 	defer p.mu.Unlock()
 	delete(p.conns, conn)
 	p.live--
+	close(p.dropped)
+	p.dropped = make(chan struct{})
 }
 
 func (p *Peer) connections() int {
