@@ -1,9 +1,11 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
@@ -155,20 +157,37 @@ func (a *App) recoverDatabase(ctx context.Context, h *host, r state.DatabaseRest
 	if err != nil {
 		return err
 	}
-	req := dump.Request{Service: r.Service, User: r.User}
-	facts, err := a.probe(ctx, h, engine, req, container)
-	if err != nil {
+	outcome, _, err := a.settle(ctx, h, engine, r, container)
+	if err = errors.Join(err, stop(ctx)); err != nil {
 		return err
+	}
+	a.Log.Warn().Str("database", r.Service+"/"+r.Database).Str("outcome", string(outcome)).Msg("interrupted restore recovered")
+	return nil
+}
+
+// settle asks the engine what an unfinished restore left, and finishes or
+// undoes it. The facts are those from before.
+func (a *App) settle(ctx context.Context, h *host, engine dump.Engine, r state.DatabaseRestore, container string) (dump.Outcome, dump.Facts, error) {
+	facts, err := a.probe(ctx, h, engine, dump.Request{Service: r.Service, User: r.User}, container)
+	if err != nil {
+		return "", facts, err
 	}
 	recovery, err := engine.Recover(dump.RecoverRequest{ID: r.ID, Database: r.Database, Target: facts})
 	if err != nil {
-		return fmt.Errorf("database %s/%s: %w", r.Service, r.Database, err)
+		return "", facts, fmt.Errorf("database %s/%s: %w", r.Service, r.Database, err)
 	}
 	for _, s := range recovery.Steps {
-		if err := a.runStep(ctx, h, engine, r.Service, container, s, nil); err != nil {
-			return err
+		if err := a.runStep(ctx, h, engine, r.Service, container, s, literal(s)); err != nil {
+			return "", facts, err
 		}
 	}
-	a.Log.Warn().Str("database", r.Service+"/"+r.Database).Str("outcome", string(recovery.Outcome)).Msg("interrupted restore recovered")
-	return stop(ctx)
+	return recovery.Outcome, facts, nil
+}
+
+// literal is the input of a step that reads no dump.
+func literal(s dump.Step) io.Reader {
+	if s.Input != dump.InputLiteral {
+		return nil
+	}
+	return bytes.NewReader(s.Literal)
 }

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -78,15 +79,38 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
 		return err
 	}
-	err = r.runSteps(ctx, src, engine, container, steps, out)
-	if ctx.Err() != nil {
-		return err // the journal stays: the next start finds out how far it came
+	if err = r.runSteps(ctx, src, engine, container, steps, out); err != nil {
+		_, existed := target.Database(entry.Database)
+		done, serr := r.settleDatabase(ctx, engine, entry, container, existed)
+		if serr != nil {
+			// The journal keeps the entry: the next command finds out how far it came.
+			return errors.Join(err, serr)
+		}
+		if done {
+			out.Notes = append(out.Notes, "was interrupted and then finished: "+r.app.Redactor().Redact(err.Error()))
+			err = nil
+		}
 	}
 	r.journal.Databases = r.journal.Databases[:len(r.journal.Databases)-1]
 	if jerr := r.saveJournal(); err == nil {
 		err = jerr
 	}
 	return err
+}
+
+// settleDatabase finds out what a restore came to of which a step failed, for
+// it may be that the answer was lost and not the step, and clears up what it
+// left. done says that the new data is in place.
+func (r *restore) settleDatabase(ctx context.Context, engine dump.Engine, entry state.DatabaseRestore, container string, existed bool) (done bool, err error) {
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	outcome, facts, err := r.app.settle(ctx, r.host, engine, entry, container)
+	if err != nil {
+		return false, fmt.Errorf("and what it left in the server is cleared up by the next command, or serve: %w", err)
+	}
+	_, exists := facts.Database(entry.Database)
+	return outcome == dump.OutcomeNew || outcome == dump.OutcomeNothing && exists && !existed, nil
 }
 
 func (r *restore) runSteps(ctx context.Context, src *sourceItem, engine dump.Engine, container string, steps []dump.Step, out *RestoredItem) error {

@@ -169,9 +169,11 @@ func (a *App) runStep(ctx context.Context, h *host, engine dump.Engine, service,
 	if s.CrashPoint != "" {
 		a.crash(s.CrashPoint)
 	}
+	began := a.Now()
 	_, _, err := h.engine.Run(ctx, docker.ExecRequest{
 		Container: container, Argv: s.Command.Argv, Stdin: input, Stall: a.Settings.Stall, Deadline: a.Settings.Deadline,
 	})
+	a.Log.Debug().Str("service", service).Str("step", s.Name).Dur("duration", a.Now().Sub(began)).Msg("step of a restore")
 	if err == nil {
 		return nil
 	}
