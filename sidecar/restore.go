@@ -9,6 +9,7 @@ import (
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/dump"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
@@ -81,7 +82,8 @@ type restore struct {
 	probes   map[string]plan.Probe
 	report   *RestoreReport
 	downAt   map[string]time.Time
-	dead     map[string]error // services whose database did not come up
+	dead     map[string]error      // services whose database did not come up
+	targets  map[string]dump.Facts // what databases said of themselves, by service
 }
 
 // Restore brings items of a snapshot back. Errors: ErrProblems before anything
@@ -114,7 +116,7 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		return nil, err
 	}
 	r := &restore{
-		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{},
+		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{},
 		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
 		report:  &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
 	}
@@ -225,7 +227,9 @@ func (r *restore) execute(ctx context.Context) (err error) {
 		}
 		defer r.listener.Close()
 	}
-	defer func() { err = errors.Join(err, r.startAll(context.WithoutCancel(ctx))) }()
+	defer func() {
+		err = errors.Join(err, r.startAll(context.WithoutCancel(ctx)), r.stopEngines(context.WithoutCancel(ctx)))
+	}()
 	for _, op := range r.plan.Operations {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -254,7 +258,7 @@ func (r *restore) step(ctx context.Context, op plan.RestoreOperation) error {
 	case plan.StartService:
 		return r.start(ctx, op.Service)
 	case plan.StopEngine:
-		return r.stopEngine(ctx, op)
+		return r.stopEngine(ctx, op.Service)
 	}
 	return fmt.Errorf("the plan has the unknown step %q", op.Do)
 }

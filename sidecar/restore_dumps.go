@@ -38,7 +38,7 @@ func (r *restore) loadItem(ctx context.Context, key string, out *RestoredItem) e
 	if err != nil {
 		return err
 	}
-	target, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service)}, container)
+	target, err := r.target(ctx, engine, service, container)
 	if err != nil {
 		return err
 	}
@@ -49,6 +49,20 @@ func (r *restore) loadItem(ctx context.Context, key string, out *RestoredItem) e
 		return r.loadGlobals(ctx, src, engine, dumped, target, container, out)
 	}
 	return r.loadDatabase(ctx, src, engine, dumped, target, container, out)
+}
+
+// target is what the service's server says of itself. To ask takes as long as
+// to restore a small database, so an answer holds until we have added a role
+// or a database, or something has failed.
+func (r *restore) target(ctx context.Context, engine dump.Engine, service, container string) (dump.Facts, error) {
+	if facts, ok := r.targets[service]; ok {
+		return facts, nil
+	}
+	facts, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service)}, container)
+	if err == nil {
+		r.targets[service] = facts
+	}
+	return facts, err
 }
 
 func (r *restore) loadGlobals(ctx context.Context, src *sourceItem, engine dump.Engine, dumped, target dump.Facts, container string, out *RestoredItem) error {
@@ -62,6 +76,9 @@ func (r *restore) loadGlobals(ctx context.Context, src *sourceItem, engine dump.
 	}
 	out.Notes = append(out.Notes, notes...)
 	out.Bytes = int64(len(sql))
+	if len(steps) > 0 {
+		delete(r.targets, src.item.Service)
+	}
 	return r.runSteps(ctx, src, engine, container, steps, out)
 }
 
@@ -79,8 +96,12 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
 		return err
 	}
-	if err = r.runSteps(ctx, src, engine, container, steps, out); err != nil {
-		_, existed := target.Database(entry.Database)
+	err = r.runSteps(ctx, src, engine, container, steps, out)
+	_, existed := target.Database(entry.Database)
+	if err != nil || !existed {
+		delete(r.targets, entry.Service)
+	}
+	if err != nil {
 		done, serr := r.settleDatabase(ctx, engine, entry, container, existed)
 		if serr != nil {
 			// The journal keeps the entry: the next command finds out how far it came.
@@ -100,11 +121,10 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 
 // settleDatabase finds out what a restore came to of which a step failed, for
 // it may be that the answer was lost and not the step, and clears up what it
-// left. done says that the new data is in place.
+// left, also on the way out. done says that the new data is in place.
 func (r *restore) settleDatabase(ctx context.Context, engine dump.Engine, entry state.DatabaseRestore, container string, existed bool) (done bool, err error) {
-	if ctx.Err() != nil {
-		return false, context.Cause(ctx)
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*probeTime)
+	defer cancel()
 	outcome, facts, err := r.app.settle(ctx, r.host, engine, entry, container)
 	if err != nil {
 		return false, fmt.Errorf("and what it left in the server is cleared up by the next command, or serve: %w", err)

@@ -157,20 +157,32 @@ func (r *restore) engineOf(service string) (dump.Engine, bool) {
 }
 
 // stopEngine stops a database that was started for the restore only.
-func (r *restore) stopEngine(ctx context.Context, op plan.RestoreOperation) error {
-	cs, err := r.host.containersOf(ctx, op.Service)
+func (r *restore) stopEngine(ctx context.Context, service string) error {
+	cs, err := r.host.containersOf(ctx, service)
 	if err != nil {
 		return err
 	}
 	for _, c := range cs {
 		if c.State == compose.StateRunning {
 			if err := r.host.engine.Stop(ctx, c.ID, nil); err != nil {
-				return fmt.Errorf("stop service %q: %w", op.Service, err)
+				return fmt.Errorf("stop service %q: %w", service, err)
 			}
 		}
 	}
-	r.journal.ToStop = slices.DeleteFunc(r.journal.ToStop, func(q state.Quiesced) bool { return q.Service == op.Service })
+	r.journal.ToStop = slices.DeleteFunc(r.journal.ToStop, func(q state.Quiesced) bool { return q.Service == service })
 	return r.saveJournal()
+}
+
+// stopEngines stops what still runs for the restore only, on the way out. What
+// cannot be stopped stays in the journal.
+func (r *restore) stopEngines(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, resumeTime)
+	defer cancel()
+	var errs []error
+	for _, q := range slices.Clone(r.journal.ToStop) {
+		errs = append(errs, r.stopEngine(ctx, q.Service))
+	}
+	return errors.Join(errs...)
 }
 
 // waitReady waits until the real server answers: over TCP on 127.0.0.1, which
