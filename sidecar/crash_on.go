@@ -12,6 +12,7 @@ const (
 	crashVariable         = "CRASH_POINT"
 	crashHelperVariable   = "CRASH_POINT_IN_HELPER"
 	crashRecoveryVariable = "CRASH_POINT_IN_RECOVERY"
+	crashPauseVariable    = "CRASH_PAUSE" // how long to wait at the point instead of dying
 )
 
 func crashEnv(run string) []string {
@@ -20,7 +21,7 @@ func crashEnv(run string) []string {
 		name = crashRecoveryVariable
 	}
 	if point := os.Getenv(name); point != "" {
-		return []string{crashVariable + "=" + point}
+		return []string{crashVariable + "=" + point, crashPauseVariable + "=" + os.Getenv(crashPauseVariable)}
 	}
 	return nil
 }
