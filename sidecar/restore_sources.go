@@ -30,6 +30,9 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 		return nil, nil, nil, err
 	}
 	newest := list[0].manifest
+	if from := projectOf(&list[0].Snapshot, r.host.project); from != r.host.project {
+		warnings = append(warnings, fmt.Sprintf("snapshot %s is of project %q, and is restored into project %q", list[0].ID.Short(), from, r.host.project))
+	}
 	items, _ := plan.Latest(manifestsOf(list))
 	for _, want := range items {
 		r.app.Redactor().Public(want.Service, want.Name)
