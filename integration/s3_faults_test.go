@@ -18,24 +18,36 @@ func TestF25_StorageFailsForAWhile(t *testing.T) {
 	p.useS3(g, proxy.host, "faults")
 	p.env["RIPPLEBAK_STALL_TIMEOUT"] = "2s"
 	p.backup()
-	for n, f := range []*s3Fault{
-		{name: "reset before the answer", method: "PUT", part: "/data/", times: 2, act: resetsMidway},
-		{name: "503 in the middle", method: "PUT", part: "/data/", times: 2, act: says(503, "SlowDown", "Please reduce your request rate.")},
-		{name: "500 at the index", method: "PUT", part: "/index/", times: 1, act: says(500, "InternalError", "We encountered an internal error.")},
-		{name: "429 at the snapshot", method: "PUT", part: "/snapshots/", times: 1, act: says(429, "TooManyRequests", "Slow down.")},
-		{name: "stall", method: "PUT", part: "/data/", times: 1, act: stalls},
-		{name: "a byte a second, upwards", method: "PUT", part: "/data/", times: 1, act: dripsUp},
-		{name: "a byte a second, downwards", method: "GET", part: "/config", times: 1, act: dripsDown},
-		{name: "a pack's response is lost", method: "PUT", part: "/data/", times: 1, act: losesResponse},
-		{name: "the snapshot's response is lost", method: "PUT", part: "/snapshots/", times: 1, act: losesResponse},
-		{name: "the lock's response is lost", method: "PUT", part: "/locks/", times: 1, act: losesResponse},
-		{name: "a removal's response is lost", method: "DELETE", part: "/locks/", times: 1, act: losesResponse},
-		{name: "fewer bytes are stored", method: "PUT", part: "/data/", times: 1, act: keepsLess(g)},
-		{name: "half a snapshot is stored", method: "PUT", part: "/snapshots/", times: 1, act: keepsLess(g)},
+	for n, c := range []struct {
+		name   string
+		faults []*s3Fault
+	}{
+		{"broken off and refused", []*s3Fault{
+			{name: "reset before the answer", method: "PUT", part: "/data/", times: 2, act: resetsMidway},
+			{name: "503 in the middle", method: "PUT", part: "/data/", times: 2, act: says(503, "SlowDown", "Please reduce your request rate.")},
+			{name: "500 at the index", method: "PUT", part: "/index/", times: 1, act: says(500, "InternalError", "We encountered an internal error.")},
+			{name: "429 at the snapshot", method: "PUT", part: "/snapshots/", times: 1, act: says(429, "TooManyRequests", "Slow down.")},
+		}},
+		{"responses are lost", []*s3Fault{
+			{name: "a pack's", method: "PUT", part: "/data/", times: 1, act: losesResponse},
+			{name: "the index's", method: "PUT", part: "/index/", times: 1, act: losesResponse},
+			{name: "the snapshot's", method: "PUT", part: "/snapshots/", times: 1, act: losesResponse},
+			{name: "the lock's", method: "PUT", part: "/locks/", times: 1, act: losesResponse},
+			{name: "a removal's", method: "DELETE", part: "/locks/", times: 1, act: losesResponse},
+		}},
+		{"stalls", []*s3Fault{
+			{name: "nothing", method: "PUT", part: "/data/", times: 1, act: stalls},
+			{name: "a byte a second, upwards", method: "PUT", part: "/data/", times: 1, act: dripsUp},
+			{name: "a byte a second, downwards", method: "GET", part: "/config", times: 1, act: dripsDown},
+		}},
+		{"less is stored", []*s3Fault{
+			{name: "of a pack", method: "PUT", part: "/data/", times: 1, act: keepsLess(g)},
+			{name: "of the snapshot", method: "PUT", part: "/snapshots/", times: 1, act: keepsLess(g)},
+		}},
 	} {
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			p.inVolume("data", fmt.Sprintf("head -c 1000000 /dev/urandom > d/f%d", n))
-			done := proxy.inject(t, f)
+			done := proxy.inject(t, c.faults...)
 			p.backup()
 			done()
 			if got := p.state("app"); got != "running" {
@@ -113,8 +125,6 @@ func TestF25_StorageFailsForGood(t *testing.T) {
 	p := newFilesProject(t, "stop")
 	p.useS3(g, proxy.host, "gone")
 	first := p.backup()
-	files := p.inVolume("data", fingerprint)
-	_ = files
 	for _, f := range []*s3Fault{
 		{name: "the key is withdrawn in mid-run", method: "PUT", part: "/data/", act: says(403, "AccessDenied", "Access Denied")},
 		{name: "the quota is used up", method: "PUT", part: "/data/", act: says(403, "QuotaExceeded", "Quota exceeded")},

@@ -28,7 +28,6 @@ type s3Proxy struct {
 
 	mu     sync.Mutex
 	faults []*s3Fault
-	puts   map[string]int // by path
 }
 
 // s3Fault is one fault. A fault that never hit anything fails its test.
@@ -46,7 +45,7 @@ type s3Fault struct {
 func newS3Proxy(t *testing.T, g *storagetest.Gateway) *s3Proxy {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 32}
-	p := &s3Proxy{t: t, puts: map[string]int{}, forward: &httputil.ReverseProxy{
+	p := &s3Proxy{t: t, forward: &httputil.ReverseProxy{
 		// The host stays as the client wrote it, because it is signed.
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", g.Host, r.In.Host
@@ -86,7 +85,7 @@ func (p *s3Proxy) close() { _ = p.server.Close() }
 func (p *s3Proxy) inject(t *testing.T, faults ...*s3Fault) (done func()) {
 	t.Helper()
 	p.mu.Lock()
-	p.faults, p.puts = faults, map[string]int{}
+	p.faults = faults
 	p.mu.Unlock()
 	return func() {
 		t.Helper()
@@ -101,19 +100,6 @@ func (p *s3Proxy) inject(t *testing.T, faults ...*s3Fault) (done func()) {
 	}
 }
 
-// sent says how often objects of a kind were sent, by path.
-func (p *s3Proxy) sent(part string) map[string]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := map[string]int{}
-	for path, n := range p.puts {
-		if strings.Contains(path, part) {
-			out[path] = n
-		}
-	}
-	return out
-}
-
 func (p *s3Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f := p.choose(r); f != nil {
 		f.act(w, r, p.forward)
@@ -125,9 +111,6 @@ func (p *s3Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *s3Proxy) choose(r *http.Request) *s3Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.Method == http.MethodPut {
-		p.puts[r.URL.Path]++
-	}
 	for _, f := range p.faults {
 		matches := (f.method == "" || strings.Contains(f.method, r.Method)) && strings.Contains(r.URL.Path, f.part)
 		if matches && (f.times == 0 || f.hits < f.times) {
