@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/ripplebak/ripplebak/spelling"
 )
 
 // volumes resolves the label against the service's mounts. A volume that has a
@@ -124,7 +126,7 @@ func (p *parser) notMounted(item string, valid []string) {
 		}
 	}
 	if near == "" {
-		near = nearest(item, valid)
+		near = spelling.Nearest(item, valid)
 	}
 	reason := "is not mounted by the service, which mounts none"
 	if len(valid) > 0 {

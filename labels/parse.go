@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ripplebak/ripplebak/spelling"
 )
 
 // parser carries one service or volume through its labels.
@@ -62,7 +64,7 @@ func ParseVolume(volume string, labels map[string]string) (VolumeSpec, []Problem
 func Ours(label string) bool {
 	first, _, dotted := strings.Cut(label, ".")
 	if !dotted {
-		first = strings.TrimRight(first[:min(len(first), maxCompared)], "-_:/")
+		first = strings.TrimRight(first[:min(len(first), spelling.MaxCompared)], "-_:/")
 	}
 	own := strings.TrimSuffix(Prefix, ".")
 	if strings.EqualFold(first, own) {
@@ -71,7 +73,7 @@ func Ours(label string) bool {
 	if len(label) > len(own) && strings.EqualFold(label[:len(own)], own) && strings.ContainsRune("-_:/", rune(label[len(own)])) {
 		return true
 	}
-	return dotted && len(first) >= len(own)-2 && len(first) <= len(own)+2 && distance(strings.ToLower(first), own) <= 2
+	return dotted && len(first) >= len(own)-2 && len(first) <= len(own)+2 && spelling.Distance(strings.ToLower(first), own) <= 2
 }
 
 // ours returns the labels that are meant for us, sorted.
@@ -123,7 +125,7 @@ func (p *parser) unknown(label string) {
 		p.problem("", reason, "")
 		return
 	}
-	near := nearest(name, valid)
+	near := spelling.Nearest(name, valid)
 	if meant := keyMeant(name); slices.Contains(valid, meant) {
 		near = meant
 	}
@@ -227,7 +229,7 @@ func (p *parser) choose(value string, valid []string, meant string) (string, boo
 		}
 	}
 	if meant == "" {
-		meant = nearest(value, valid)
+		meant = spelling.Nearest(value, valid)
 	}
 	p.problem(value, "is not one of "+strings.Join(valid, ", "), meant)
 	return "", false

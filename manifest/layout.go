@@ -1,10 +1,6 @@
 package manifest
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "github.com/ripplebak/ripplebak/dump"
 
 // The folders below the project's directory in a snapshot.
 const (
@@ -14,23 +10,17 @@ const (
 	ConfigDir  = "config"
 )
 
-// Escape makes any name usable as one name of a file: the slash, control
-// bytes and the percent sign are percent-escaped, and so are the names "."
-// and "..". Other bytes stay, so that ordinary names stay readable.
-func Escape(name string) string {
-	if name == "." || name == ".." {
-		return strings.ReplaceAll(name, ".", "%2E")
+// Escape makes any name usable as one name of a file, as the names of dumps
+// are made too.
+func Escape(name string) string { return dump.EscapeName(name) }
+
+// Unescape reverses Escape. What Escape cannot have written stays as it is.
+func Unescape(name string) string {
+	plain, err := dump.UnescapeName(name)
+	if err != nil {
+		return name
 	}
-	var b strings.Builder
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if c == '/' || c == '%' || c < 0x20 || c == 0x7f {
-			fmt.Fprintf(&b, "%%%02X", c)
-			continue
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
+	return plain
 }
 
 // Path is where an item lies below the project's directory, as names of
@@ -47,20 +37,4 @@ func (i Item) Path() []string {
 	default:
 		return []string{ConfigDir}
 	}
-}
-
-// Unescape reverses Escape. What Escape cannot have written stays as it is.
-func Unescape(name string) string {
-	var b strings.Builder
-	for i := 0; i < len(name); i++ {
-		if name[i] == '%' && i+2 < len(name) {
-			if v, err := strconv.ParseUint(name[i+1:i+3], 16, 8); err == nil {
-				b.WriteByte(byte(v))
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(name[i])
-	}
-	return b.String()
 }

@@ -70,8 +70,9 @@ func floors() [][]string {
 		{"cmd"},
 		{"sidecar"},
 		{"archive", "plan"},
-		{"compose", "docker", "dump", "manifest", "repository", "volume"},
-		{"labels", "storage"},
+		{"compose", "docker", "manifest", "repository", "volume"},
+		{"dump", "labels", "storage"},
+		{"spelling"},
 	}
 }
 

@@ -2,8 +2,12 @@ package settings
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
+
+	"github.com/ripplebak/ripplebak/spelling"
 )
 
 const prefix = "RIPPLEBAK_"
@@ -76,40 +80,14 @@ func unknown(vars map[string]string, known map[string]bool) []error {
 		}
 	}
 	sort.Strings(names)
+	candidates := slices.Sorted(maps.Keys(known))
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, fmt.Errorf("%s is unknown: did you mean %s?", name, nearest(name, known)))
+		if meant := spelling.Nearest(name, candidates); meant != "" {
+			errs = append(errs, fmt.Errorf("%s is unknown: did you mean %s?", name, meant))
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s is unknown: the variables are %s", name, strings.Join(candidates, ", ")))
 	}
 	return errs
-}
-
-func nearest(name string, known map[string]bool) string {
-	best, least := "", -1
-	for k := range known {
-		if d := distance(name, k); least < 0 || d < least || d == least && k < best {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,25 +1,26 @@
-package labels
+// Package spelling finds what was meant by a mistyped word.
+package spelling
 
 import "strings"
 
-// maxCompared bounds what the edit distance is computed for: hostile names may
+// MaxCompared bounds what the edit distance is computed for: hostile names may
 // be long, and nobody mistypes that much.
-const maxCompared = 96
+const MaxCompared = 96
 
-// nearest returns the candidate closest to s by edit distance, ignoring case,
+// Nearest returns the candidate closest to s by edit distance, ignoring case,
 // or nothing where none is close enough to be what was meant. Of equally close
 // ones the first wins.
-func nearest(s string, candidates []string) string {
-	if s == "" || len(s) > maxCompared {
+func Nearest(s string, candidates []string) string {
+	if s == "" || len(s) > MaxCompared {
 		return ""
 	}
 	folded := strings.ToLower(s)
 	best, bestDistance := "", 0
 	for _, c := range candidates {
-		if len(c) > maxCompared {
+		if len(c) > MaxCompared {
 			continue
 		}
-		d := distance(folded, strings.ToLower(c))
+		d := Distance(folded, strings.ToLower(c))
 		if d > limit(s, c) {
 			continue
 		}
@@ -37,9 +38,9 @@ func limit(a, b string) int {
 	return min((longer+2)/3, shorter-1)
 }
 
-// distance is the number of insertions, deletions, substitutions and swaps of
+// Distance is the number of insertions, deletions, substitutions and swaps of
 // neighbouring bytes that turn a into b (optimal string alignment).
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	before, previous, current := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range previous {
 		previous[j] = j
