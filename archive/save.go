@@ -99,6 +99,7 @@ type file struct {
 type linked struct {
 	content *repository.Content
 	node    *repository.Node // in its place: has the content already
+	xattrs  []repository.ExtendedAttribute
 	left    uint64
 }
 
@@ -225,7 +226,7 @@ func (s *saver) unchanged(e *volume.Entry) error {
 	if n.Type == repository.NodeFile {
 		s.res.Files++
 		if n.Links > 1 && !s.usedLink(n.Inode) {
-			s.links[n.Inode] = &linked{node: n, left: n.Links - 1}
+			s.links[n.Inode] = &linked{node: n, xattrs: n.ExtendedAttributes, left: n.Links - 1}
 		}
 	} else {
 		s.res.Others++
@@ -269,6 +270,9 @@ func (s *saver) other(e *volume.Entry) error {
 	if first == nil {
 		return fmt.Errorf("save a volume: %q is a link to %q, which was not saved", e.Path, e.HardLinkOf)
 	}
+	// They travel with the first name only, and belong to the file: restic
+	// restores what each name's node says, and so the last name's would win.
+	n.ExtendedAttributes = first.xattrs
 	if first.node != nil {
 		n.Content, n.Size = first.node.Content, first.node.Size
 	} else {

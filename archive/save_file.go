@@ -27,7 +27,7 @@ func (s *saver) file(e *volume.Entry) error {
 	d.nodes = append(d.nodes, n)
 	d.files = append(d.files, file{node: n, Content: content})
 	if links > 1 {
-		s.links[inode] = &linked{content: content, left: links - 1}
+		s.links[inode] = &linked{content: content, xattrs: n.ExtendedAttributes, left: links - 1}
 	}
 	s.progress(path)
 	if len(d.files)-d.resolved <= pendingFiles {

@@ -31,6 +31,9 @@ type pgServer struct {
 // pgBin finds PostgreSQL's programs, or skips the test.
 func pgBin(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a real server takes a minute or two: not with -short")
+	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) == 0 {
 		if os.Getenv("RIPPLEBAK_REQUIRE_TOOLS") == "1" {

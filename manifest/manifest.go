@@ -131,6 +131,9 @@ type VolumeInfo struct {
 	DockerName string            `json:"docker_name"`
 	Driver     string            `json:"driver,omitempty"`
 	Options    map[string]string `json:"options,omitempty"`
+	// Withheld says that Options lack a password, which no manifest holds:
+	// the volume cannot be made again from them.
+	Withheld bool `json:"withheld,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	External   bool              `json:"external,omitempty"`
 	// DeviceID is the stable number that the item's files carry as device_id.

@@ -74,6 +74,9 @@ func (r *Restore) target(in RestoreInput, item manifest.Item) *RestoreVolume {
 	}
 	found, ok := in.Found[v.Name]
 	if !ok {
+		if item.VolumeInfo.Withheld {
+			r.problem("%s: the volume %s does not exist, and the password with which it is mounted is in no backup: have Compose create it with \"docker compose up --no-start\", and restore again", item.Key(), v.Name)
+		}
 		return &RestoreVolume{Docker: v.Name, Create: true, Spec: v}
 	}
 	if owner := found.Labels[compose.LabelProject]; !v.External && owner != "" && owner != in.Project.Name {

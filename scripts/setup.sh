@@ -11,6 +11,10 @@ docker info >/dev/null 2>&1 || die "no answer from the Docker Engine: is it runn
 # gcc is for the race detector; debootstrap and busybox make images.
 ./ensure-packages.sh acl attr busybox-static debootstrap gcc git libc6-dev libcap2-bin restic rsync
 
+# A server on this machine, for the tests of package dump: only where the
+# machine is there for tests.
+[ "${CI:-}" != true ] || ./ensure-packages.sh postgresql postgresql-contrib
+
 # Compiling takes the processor, images take the network.
 (./ensure-image.sh postgres && ./ensure-image.sh files) >/dev/null &
 images=$!

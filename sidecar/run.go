@@ -165,8 +165,9 @@ func (r *run) prepare() {
 
 func volumeInfo(it plan.Item) *manifest.VolumeInfo {
 	v := it.Volume
+	options, withheld := publicOptions(v.Volume.Options)
 	return &manifest.VolumeInfo{
-		DockerName: v.Docker, Driver: v.Volume.Driver, Options: v.Volume.Options, Labels: v.Volume.Labels,
+		DockerName: v.Docker, Driver: v.Volume.Driver, Options: options, Withheld: withheld, Labels: v.Volume.Labels,
 		External: v.Volume.External, DeviceID: v.DeviceID, Exclude: v.Exclude, UsedBy: v.UsedBy,
 	}
 }
