@@ -133,9 +133,9 @@ type VolumeInfo struct {
 	Options    map[string]string `json:"options,omitempty"`
 	// Withheld says that Options lack a password, which no manifest holds:
 	// the volume cannot be made again from them.
-	Withheld bool `json:"withheld,omitempty"`
-	Labels     map[string]string `json:"labels,omitempty"`
-	External   bool              `json:"external,omitempty"`
+	Withheld bool              `json:"withheld,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	External bool              `json:"external,omitempty"`
 	// DeviceID is the stable number that the item's files carry as device_id.
 	DeviceID uint64 `json:"device_id"`
 	// WalkStarted is the volume's own clock after the flush with which the
