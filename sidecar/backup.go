@@ -72,6 +72,9 @@ func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration)
 	if err != nil {
 		return nil, err
 	}
+	if lock.Unnamed != nil {
+		a.Log.Warn().Msg("the state volume cannot be written: " + lock.Unnamed.Error())
+	}
 	if err := a.recover(ctx, h); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}

@@ -26,10 +26,7 @@ func (a *App) recover(ctx context.Context, h *host) error {
 	if err := a.removeOrphans(ctx, h); err != nil {
 		return err
 	}
-	journals, err := h.state.Journals()
-	if err != nil {
-		return err
-	}
+	journals, damaged := h.state.Journals()
 	for _, j := range journals {
 		if j.Project != h.project || a.ownerLives(ctx, h, j.Container) {
 			a.Log.Warn().Str("run", j.Run).Str("project", j.Project).Msg("a journal of another container that still runs is left alone")
@@ -39,7 +36,7 @@ func (a *App) recover(ctx context.Context, h *host) error {
 			return fmt.Errorf("recover run %s: %w", j.Run, err)
 		}
 	}
-	return nil
+	return damaged // after what the others say has been done
 }
 
 // ownerLives reports whether the container that owns something runs and is

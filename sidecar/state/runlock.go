@@ -46,7 +46,12 @@ func short(id string) string {
 }
 
 // RunLock is held while a run changes anything: services, helpers, journal.
-type RunLock struct{ f *os.File }
+type RunLock struct {
+	f *os.File
+	// Unnamed is why others cannot be told who holds the lock, which it keeps
+	// them out by all the same; nil if they can.
+	Unnamed error
+}
 
 const (
 	lockFile  = "run.lock"
@@ -64,10 +69,11 @@ func (d *Dir) Lock(ctx context.Context, owner Owner, wait time.Duration) (*RunLo
 	if err := d.flock(ctx, f, wait); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	lock := &RunLock{f: f}
 	if err := d.writeFile(ownerFile, owner); err != nil {
-		return nil, errors.Join(fmt.Errorf("take run lock: %w", err), f.Close())
+		lock.Unnamed = fmt.Errorf("note who runs: %w", errors.Join(err, d.removeFile(ownerFile)))
 	}
-	return &RunLock{f: f}, nil
+	return lock, nil
 }
 
 func (d *Dir) flock(ctx context.Context, f *os.File, wait time.Duration) error {

@@ -177,3 +177,22 @@ func TestHistoryIsRewrittenWhenDamaged(t *testing.T) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 }
+
+// TestF33_LockHoldsThoughItCannotBeSigned: a full state volume keeps nobody
+// from running, and the lock keeps others out all the same.
+func TestF33_LockHoldsThoughItCannotBeSigned(t *testing.T) {
+	d := open(t)
+	if err := os.MkdirAll(filepath.Join(d.Path(), ownerFile, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := d.Lock(context.Background(), Owner{Run: "a"}, 0)
+	if err != nil || lock.Unnamed == nil {
+		t.Fatalf("lock %+v, %v", lock, err)
+	}
+	if _, err := d.Lock(context.Background(), Owner{Run: "b"}, 0); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second run got %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Error(err)
+	}
+}
