@@ -170,13 +170,12 @@ func TestLockRefresh(t *testing.T) {
 func TestLockLost(t *testing.T) {
 	bubble(t, func(t *testing.T, r *Repository, f *storagetest.Faulty, mem *storagetest.Memory) {
 		l := mustLock(t, r, f, LockOptions{})
-		start := time.Now()
 		outage := f.Arm(storagetest.Fault{Op: storagetest.OpSave, Kind: storage.LockFile, Times: 3})
 		time.Sleep(20 * time.Minute)
 		if outage.Hits() != 3 || l.Context().Err() != nil {
 			t.Errorf("a short outage: %d hits, %v", outage.Hits(), context.Cause(l.Context()))
 		}
-		start = time.Now()
+		start := time.Now()
 		f.Arm(storagetest.Fault{Op: storagetest.OpSave, Kind: storage.LockFile, Times: -1})
 		<-l.Context().Done()
 		if err := context.Cause(l.Context()); !errors.Is(err, ErrLockLost) || !errors.Is(err, storagetest.ErrInjected) {

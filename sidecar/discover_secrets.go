@@ -77,10 +77,7 @@ func (d *discovery) names() []string {
 	for _, v := range d.project.Volumes {
 		out = append(out, v.Key, v.Name)
 	}
-	for _, engine := range dump.Names() {
-		out = append(out, engine)
-	}
-	return out
+	return append(out, dump.Names()...)
 }
 
 // factNames are what a server calls its databases and roles.
