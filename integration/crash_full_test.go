@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,7 +148,9 @@ func TestF33_StateFull(t *testing.T) {
 	if r.code != 3 || !strings.Contains(r.stderr, "no space left") {
 		t.Errorf("the run does not say what is full: %s", r)
 	}
-	if got := order(p.eventsSince(since), "die", "start"); len(got) != 0 {
+	// A journal of one name may still have found room; one of both has not.
+	got := order(p.eventsSince(since), "die", "start")
+	if len(got) != 0 && !slices.Equal(got, []string{"die writer", "start writer"}) {
 		t.Errorf("events: %v", got)
 	}
 	t.Run("only what is read live", func(t *testing.T) {
@@ -160,6 +163,13 @@ func TestF33_StateFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.backup()
-	p.assertSettled("app", "writer", "quiet")
+	for _, service := range []string{"app", "writer", "quiet"} {
+		if got := p.state(service); got != "running" {
+			t.Errorf("service %s is %q", service, got)
+		}
+	}
+	if names := append(namesIn(t, filepath.Join(dir, "journal")), p.helpers()...); len(names) != 0 {
+		t.Errorf("left: %q", names)
+	}
 	p.resticSays()
 }

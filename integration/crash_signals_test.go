@@ -79,7 +79,7 @@ func TestF44_TermWithTenSecondsOfGrace(t *testing.T) {
 // its work when the sidecar dies.
 func TestF22_SidecarKilledWhileItsHelperWrites(t *testing.T) {
 	s := newTwoStates(t)
-	for _, point := range []string{"mid-restore", "before-rename", "mid-rename", "mid-rename:7"} {
+	for _, point := range []string{"mid-restore", "before-rename", "mid-rename:7"} {
 		t.Run(point, func(t *testing.T) {
 			c := s.crashing.inTest(t)
 			s.again(t)
