@@ -205,8 +205,10 @@ func changePages(r *rand.Rand, path string, size int64, page []byte) error {
 }
 
 // warm reads everything once.
-func (d *dataset) warm(ctx context.Context) error {
-	return exec.CommandContext(ctx, "sh", "-c", `find "$1" -type f -print0 | xargs -0 cat >/dev/null`, "sh", d.dir).Run()
+func (d *dataset) warm(ctx context.Context) error { return readAll(ctx, d.dir) }
+
+func readAll(ctx context.Context, dir string) error {
+	return exec.CommandContext(ctx, "sh", "-c", `find "$1" -type f -print0 | xargs -0 cat >/dev/null`, "sh", dir).Run()
 }
 
 // empty removes everything from the volume.

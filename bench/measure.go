@@ -7,9 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -76,99 +74,6 @@ func docker(ctx context.Context, args ...string) (string, error) {
 func dropCaches() error {
 	syscall.Sync()
 	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3\n"), 0)
-}
-
-// containersCPU is the CPU time, in seconds, of all containers of the Engine,
-// those that have ended included.
-func containersCPU() (float64, error) {
-	for _, path := range []string{"/sys/fs/cgroup/cpuacct/docker/cpuacct.usage", "/sys/fs/cgroup/cpu,cpuacct/docker/cpuacct.usage"} {
-		if b, err := os.ReadFile(path); err == nil {
-			ns, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-			return float64(ns) / 1e9, err
-		}
-	}
-	b, err := os.ReadFile("/sys/fs/cgroup/system.slice/cpu.stat")
-	if err != nil {
-		return 0, fmt.Errorf("the CPU time of containers is not to be had: %w", err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if us, ok := strings.CutPrefix(line, "usage_usec "); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(us), 10, 64)
-			return float64(n) / 1e6, err
-		}
-	}
-	return 0, fmt.Errorf("cpu.stat has no usage_usec")
-}
-
-// memoryWatch notes the peak resident size of every ripplebak process.
-type memoryWatch struct {
-	stop chan struct{}
-	wg   sync.WaitGroup
-	peak map[int]int64 // by process
-	skip map[int]bool
-}
-
-// watchMemory watches processes of ripplebak that were not there before.
-func watchMemory() *memoryWatch {
-	w := &memoryWatch{stop: make(chan struct{}), peak: map[int]int64{}, skip: map[int]bool{}}
-	for pid := range ripplebaks() {
-		w.skip[pid] = true
-	}
-	w.wg.Go(func() {
-		for {
-			select {
-			case <-w.stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-			for pid, rss := range ripplebaks() {
-				if !w.skip[pid] {
-					w.peak[pid] = max(w.peak[pid], rss)
-				}
-			}
-		}
-	})
-	return w
-}
-
-// end returns the sum of the peaks of the sidecar's command and its helper.
-func (w *memoryWatch) end() int64 {
-	close(w.stop)
-	w.wg.Wait()
-	var sum int64
-	for _, rss := range w.peak {
-		sum += rss
-	}
-	return sum
-}
-
-func ripplebaks() map[int]int64 {
-	out := map[int]int64{}
-	dirs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return out
-	}
-	for _, d := range dirs {
-		comm, err := os.ReadFile(d + "/comm")
-		if err != nil || strings.TrimSpace(string(comm)) != "ripplebak" {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(d))
-		if err != nil {
-			continue
-		}
-		status, err := os.ReadFile(d + "/status")
-		if err != nil {
-			continue // it has ended
-		}
-		for line := range strings.Lines(string(status)) {
-			if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-				kb, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-				out[pid] = kb << 10
-			}
-		}
-	}
-	return out
 }
 
 // size adds up the files below a directory.

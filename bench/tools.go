@@ -16,6 +16,8 @@ type tool interface {
 	begin(ctx context.Context) error
 	end(ctx context.Context) error
 	backup(ctx context.Context) (figures, error)
+	// empty empties the place that restore fills.
+	empty() error
 	// restore brings the newest snapshot back into an empty place, until it
 	// is on disk.
 	restore(ctx context.Context) (figures, error)
@@ -46,13 +48,9 @@ func (r *restic) backup(ctx context.Context) (figures, error) {
 	return measureCommand(ctx, r.env(), "", "restic", "backup", "--quiet", r.data)
 }
 
+func (r *restic) empty() error { return emptyDir(r.target) }
+
 func (r *restic) restore(ctx context.Context) (figures, error) {
-	if err := os.RemoveAll(r.target); err != nil {
-		return figures{}, err
-	}
-	if err := os.MkdirAll(r.target, 0o700); err != nil {
-		return figures{}, err
-	}
 	return measureCommand(ctx, r.env(), "", "sh", "-c", `restic restore --quiet latest --target "$1" && sync -f "$1"`, "sh", r.target)
 }
 
@@ -82,13 +80,9 @@ func (b *borg) backup(ctx context.Context) (figures, error) {
 	return measureCommand(ctx, b.env(), "", "borg", "create", "--compression", "zstd,3", fmt.Sprintf("::a%d", b.n), b.data)
 }
 
+func (b *borg) empty() error { return emptyDir(b.target) }
+
 func (b *borg) restore(ctx context.Context) (figures, error) {
-	if err := os.RemoveAll(b.target); err != nil {
-		return figures{}, err
-	}
-	if err := os.MkdirAll(b.target, 0o700); err != nil {
-		return figures{}, err
-	}
 	return measureCommand(ctx, b.env(), b.target, "sh", "-c", `borg extract "$1" && sync -f .`, "sh", fmt.Sprintf("::a%d", b.n))
 }
 
@@ -99,7 +93,10 @@ type ours struct {
 	repo string
 }
 
-const benchSidecar = "ripplebak-bench-sidecar"
+const (
+	benchSidecar = "ripplebak-bench-sidecar"
+	benchRun     = "ripplebak-bench-run" // the volume of the helpers' socket
+)
 
 func (o *ours) name() string       { return "ripplebak" }
 func (o *ours) repository() string { return o.repo }
@@ -114,9 +111,9 @@ func (o *ours) begin(ctx context.Context) error {
 	if _, err := docker(ctx, app...); err != nil {
 		return err
 	}
-	sidecar := append([]string{"run", "-d", "--name", benchSidecar, "--label", "com.docker.compose.service=backup"}, labels...)
+	sidecar := append([]string{"run", "-d", "--no-healthcheck", "--name", benchSidecar, "--label", "com.docker.compose.service=backup"}, labels...)
 	sidecar = append(sidecar, "-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", o.repo+":/backups",
-		"-v", "ripplebak-bench-state:/var/lib/ripplebak", "-v", "ripplebak-bench-run:/run/ripplebak",
+		"-v", "ripplebak-bench-state:/var/lib/ripplebak", "-v", benchRun+":/run/ripplebak",
 		"-e", "RIPPLEBAK_PASSWORD="+benchPassword, "-e", "RIPPLEBAK_REPOSITORY=/backups", "-e", "RIPPLEBAK_SCHEDULE=0 0 1 1 *", o.opt.image)
 	if _, err := docker(ctx, sidecar...); err != nil {
 		return err
@@ -133,34 +130,36 @@ func (o *ours) awaitRepository(ctx context.Context) error {
 
 func (o *ours) end(ctx context.Context) error {
 	_, err := docker(ctx, "rm", "-f", benchSidecar, "ripplebak-bench-app")
-	_, verr := docker(ctx, "volume", "rm", "-f", "ripplebak-bench-state", "ripplebak-bench-run")
+	_, verr := docker(ctx, "volume", "rm", "-f", "ripplebak-bench-state", benchRun)
 	return errors.Join(err, verr, os.RemoveAll(o.repo))
 }
 
 func (o *ours) measured(ctx context.Context, args ...string) (figures, error) {
-	before, err := containersCPU()
-	if err != nil {
-		return figures{}, err
-	}
-	watch := watchMemory()
+	watch := watchOurs()
 	f, err := measureCommand(ctx, nil, "", append([]string{"docker", "exec", benchSidecar, "/ripplebak"}, args...)...)
-	f.rss = watch.end()
-	if err != nil {
-		return f, err
+	used := watch.end()
+	f.rss, f.cpu = used.rss, used.cpu
+	if os.Getenv("BENCH_VERBOSE") != "" {
+		fmt.Fprintf(os.Stderr, "%s: %.2f s, %.2f s of CPU, peaks %d MiB\n", args[0], f.wall, f.cpu, mebibytes(used.each))
 	}
-	after, err := containersCPU()
-	f.cpu = after - before
 	return f, err
+}
+
+func mebibytes(sizes []int64) []int64 {
+	out := make([]int64, len(sizes))
+	for i, n := range sizes {
+		out[i] = n >> 20
+	}
+	return out
 }
 
 func (o *ours) backup(ctx context.Context) (figures, error) {
 	return o.measured(ctx, "backup")
 }
 
+func (o *ours) empty() error { return o.set.empty() }
+
 func (o *ours) restore(ctx context.Context) (figures, error) {
-	if err := o.set.empty(); err != nil {
-		return figures{}, err
-	}
 	return o.measured(ctx, "restore", "latest", "--yes", "--no-safety-snapshot")
 }
 
@@ -182,14 +181,14 @@ func (e *engine) backup(ctx context.Context) (figures, error) {
 	return measureCommand(ctx, nil, "", e.self, "engine", "backup", e.repo, e.data)
 }
 
+func (e *engine) empty() error { return emptyDir(e.target) }
+
 func (e *engine) restore(ctx context.Context) (figures, error) {
-	if err := os.RemoveAll(e.target); err != nil {
-		return figures{}, err
-	}
-	if err := os.MkdirAll(e.target, 0o700); err != nil {
-		return figures{}, err
-	}
 	return measureCommand(ctx, nil, "", e.self, "engine", "restore", e.repo, e.target)
+}
+
+func emptyDir(dir string) error {
+	return errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700))
 }
 
 // makeTools returns the rivals that were asked for.
