@@ -107,8 +107,8 @@ func ownedBy(it Item, service string) bool {
 // These are the lines to paste where the sidecar's own container lacks
 // something.
 const (
-	addState  = "add to the backup service\n    volumes:\n      - ripplebak:/var/lib/ripplebak"
-	addSocket = "add to the backup service\n    volumes:\n      - ripplebak-run:/run/ripplebak"
+	addState  = "add to the backup service\n    volumes:\n      - ripplebak:/var/lib/ripplebak\nand to the top level of the file\n    volumes:\n      ripplebak:"
+	addSocket = "add to the backup service\n    volumes:\n      - ripplebak-run:/run/ripplebak\nand to the top level of the file\n    volumes:\n      ripplebak-run:"
 )
 
 // checkSurroundings refuses what the sidecar's own container cannot do.

@@ -82,8 +82,9 @@ func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration)
 }
 
 // prepareBackup reads the project and opens the repository at the same time,
-// because both take a while and neither changes a thing. It returns only when
-// the plan is sound and the repository is there, open and locked.
+// because both take a while and neither changes a thing. A repository is made
+// only for a plan that is sound. It returns only when the repository is there,
+// open and locked.
 func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions) (p *plan.Plan, d *discovery, v *vault, err error) {
 	g, gctx := errgroup.WithContext(ctx)
 	var problems error
@@ -95,12 +96,18 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions) (p 
 		return err
 	})
 	g.Go(func() (err error) {
-		v, err = a.openVault(gctx, h.state, true)
+		v, err = a.openVault(gctx, h.state, false)
+		if errors.Is(err, repository.ErrNoRepository) {
+			return nil
+		}
 		return err
 	})
 	err = g.Wait()
 	if err == nil {
 		err = problems
+	}
+	if err == nil && v == nil {
+		v, err = a.openVault(ctx, h.state, true)
 	}
 	if err == nil {
 		for _, w := range p.Warnings {

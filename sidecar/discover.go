@@ -17,6 +17,7 @@ type discovery struct {
 	specs       map[string]labels.Spec
 	volumeSpecs map[string]labels.VolumeSpec
 	problems    []string
+	faulty      map[string]bool // services whose labels have problems
 	notices     []string
 }
 
@@ -73,7 +74,7 @@ func composeContainer(c docker.Container, imageLabels map[string]string) compose
 }
 
 // volumes are the project's own and the external ones that its containers
-// mount. They are inspected, never created.
+// mount. They are inspected, never created. Those that only we mount are ours.
 func (a *App) volumes(ctx context.Context, h *host, cs []docker.Container) ([]compose.Volume, error) {
 	own, err := h.engine.ProjectVolumes(ctx, h.project)
 	if err != nil {
@@ -85,12 +86,15 @@ func (a *App) volumes(ctx context.Context, h *host, cs []docker.Container) ([]co
 		seen[v.Name] = true
 		out = append(out, compose.Volume{Name: v.Name, Driver: v.Driver, Options: v.Options, Labels: v.Labels})
 	}
+	ours := h.ownVolumes(cs)
 	for _, v := range own {
-		add(v)
+		if !ours[v.Name] {
+			add(v)
+		}
 	}
 	for _, c := range cs {
 		for _, m := range c.Mounts {
-			if m.Type != compose.KindVolume || m.Name == "" || seen[m.Name] {
+			if m.Type != compose.KindVolume || m.Name == "" || seen[m.Name] || ours[m.Name] {
 				continue
 			}
 			v, err := h.engine.Volume(ctx, m.Name)
@@ -106,10 +110,25 @@ func (a *App) volumes(ctx context.Context, h *host, cs []docker.Container) ([]co
 	return out, nil
 }
 
+// ownVolumes are the names of the volumes that our service mounts and no other.
+func (h *host) ownVolumes(cs []docker.Container) map[string]bool {
+	ours := map[string]bool{}
+	for _, self := range []bool{true, false} {
+		for _, c := range cs {
+			for _, m := range c.Mounts {
+				if h.isSelf(c) == self && m.Name != "" {
+					ours[m.Name] = self
+				}
+			}
+		}
+	}
+	return ours
+}
+
 // readLabels parses the labels of every service and volume, and gathers every
 // problem.
 func (d *discovery) readLabels(trustImage bool) {
-	d.specs = map[string]labels.Spec{}
+	d.specs, d.faulty = map[string]labels.Spec{}, map[string]bool{}
 	d.volumeSpecs = map[string]labels.VolumeSpec{}
 	for _, s := range d.project.Services {
 		spec, problems := labels.Parse(labels.Source{
@@ -118,6 +137,7 @@ func (d *discovery) readLabels(trustImage bool) {
 		d.specs[s.Name] = spec
 		for _, p := range problems {
 			d.problems = append(d.problems, p.Error())
+			d.faulty[s.Name] = true
 		}
 		for _, n := range spec.Notices {
 			d.notices = append(d.notices, n.String())

@@ -27,6 +27,11 @@ func (a *App) probeAll(ctx context.Context, h *host, d *discovery) (map[string]p
 		if !ok {
 			continue // the plan says so
 		}
+		if d.faulty[name] {
+			// Nothing is executed by labels that are not understood as a whole.
+			probes[name] = plan.Probe{DataDirs: d.dataDirs(engine, name), Err: errors.New("its labels have to be put right first")}
+			continue
+		}
 		p := a.probeService(ctx, h, d, engine, dump.Request{Service: name, User: spec.Dump.User, Databases: spec.Dump.Databases})
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
