@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,6 +55,9 @@ func TestF44_TermWithTenSecondsOfGrace(t *testing.T) {
 			}
 			run := c.paused(test.variable, test.point, "3s", test.args...)
 			await(t, "a service is down", down)
+			if test.variable == "CRASH_POINT_IN_HELPER" {
+				eventually(t, "the helper is at "+test.point, func() bool { return helperAt(t, root, test.point) })
+			}
 			must(t, "docker", "stop", "-t", "10", c.sidecar())
 			if r := run.wait(); r.code != 130 {
 				t.Errorf("%v: %s", test.args, r)
@@ -86,7 +90,7 @@ func TestF22_SidecarKilledWhileItsHelperWrites(t *testing.T) {
 			started := c.nextEvent("app", "die")
 			run := c.paused("CRASH_POINT_IN_HELPER", point, "1m", "restore", s.snapshot, "--yes", "--no-safety-snapshot")
 			await(t, "the app is down", started)
-			eventually(t, "the helper is at "+point, func() bool { return s.at(t, point) })
+			eventually(t, "the helper is at "+point, func() bool { return helperAt(t, s.root, point) })
 			must(t, "docker", "kill", "-s", "KILL", c.sidecar())
 			if r := run.wait(); r.code != 137 {
 				t.Fatalf("restore: %s", r)
@@ -106,11 +110,11 @@ func TestF22_SidecarKilledWhileItsHelperWrites(t *testing.T) {
 	s.resticSays()
 }
 
-// at says whether the helper of a restore has come to a point: its staging
-// directory tells.
-func (s *twoStates) at(t testing.TB, point string) bool {
+// helperAt says whether the helper of a restore has come to a point: its
+// staging directory in the volume tells.
+func helperAt(t testing.TB, root, point string) bool {
 	t.Helper()
-	staging, err := filepath.Glob(filepath.Join(s.root, ".ripplebak-restore-*"))
+	staging, err := filepath.Glob(filepath.Join(root, ".ripplebak-restore-*"))
 	if err != nil || len(staging) == 0 {
 		return false
 	}
@@ -144,7 +148,7 @@ func TestF42_TwoSidecars(t *testing.T) {
 	t.Run("by hand", func(t *testing.T) {
 		c := c.inTest(t)
 		down := c.nextEvent("app", "die")
-		run := c.paused("CRASH_POINT", "after-stop:2", "20s", "backup", "--json")
+		run := c.paused("CRASH_POINT", "after-stop:2", "15s", "backup", "--json")
 		await(t, "the app is down", down)
 		refused(t, "backup", c.sidecar())
 		if got := c.state("app"); got != "exited" {
@@ -160,7 +164,8 @@ func TestF42_TwoSidecars(t *testing.T) {
 	})
 	t.Run("beside serve", func(t *testing.T) {
 		c := c.inTest(t)
-		c.write("crash.yaml", "services: {backup: {environment: {CRASH_POINT: 'after-stop:2', CRASH_PAUSE: 20s, RIPPLEBAK_SCHEDULE: '@every 2s'}}}\n")
+		c.write("crash.yaml", "services: {backup: {environment: {CRASH_POINT: 'after-stop:2', CRASH_PAUSE: 15s}}}\n")
+		c.missARun()
 		down := c.nextEvent("app", "die")
 		c.mustCompose("-f", "compose.yaml", "-f", "crash.yaml", "--profile", "backup", "up", "-d", "backup")
 		await(t, "the app is down", down)
@@ -175,4 +180,22 @@ func TestF42_TwoSidecars(t *testing.T) {
 	})
 	c.backup()
 	c.resticSays()
+}
+
+// missARun makes the sidecar believe that its last run was long ago, so that
+// serve makes one up as soon as it comes up.
+func (p *project) missARun() {
+	p.t.Helper()
+	name := filepath.Join(p.mountpoint("ripplebak"), "history.json")
+	history := map[string]any{}
+	p.decode(readFile(p.t, name), &history)
+	if history["last_attempt"] == nil {
+		p.t.Fatalf("the history knows no run: %v", history)
+	}
+	history["last_attempt"] = "2020-02-02T02:02:02Z"
+	b, err := json.Marshal(history)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	writeFile(p.t, name, string(b))
 }

@@ -117,7 +117,7 @@ type event struct {
 func (p *project) eventsSince(since time.Time) []event {
 	p.t.Helper()
 	format := `{{.TimeNano}} {{.Action}} {{index .Actor.Attributes "com.docker.compose.service"}} {{index .Actor.Attributes "com.docker.compose.oneoff"}}`
-	out := must(p.t, "docker", "events", "--since", strconv.FormatInt(since.Unix(), 10), "--until", strconv.FormatInt(time.Now().Unix()+1, 10),
+	out := must(p.t, "docker", "events", "--since", stamp(since), "--until", stamp(time.Now()),
 		"--filter", "type=container", "--filter", "label=com.docker.compose.project="+p.name, "--format", format)
 	var list []event
 	for line := range strings.Lines(out) {
@@ -126,12 +126,15 @@ func (p *project) eventsSince(since time.Time) []event {
 		if err != nil {
 			p.t.Fatalf("event %q", line)
 		}
-		if len(f) == 4 && f[3] == "False" && at >= since.UnixNano() {
+		if len(f) == 4 && f[3] == "False" {
 			list = append(list, event{at, f[1], f[2]})
 		}
 	}
 	return list
 }
+
+// stamp is a time as the Engine takes it, to the nanosecond.
+func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
 
 // order gives the events of these actions as "action service", in their order.
 func order(list []event, actions ...string) []string {
@@ -149,7 +152,7 @@ func (p *project) nextEvent(service, action string) <-chan struct{} {
 	p.t.Helper()
 	cmd := exec.Command("docker", "events", "--filter", "type=container", "--filter", "event="+action,
 		"--filter", "label=com.docker.compose.project="+p.name, "--filter", "label=com.docker.compose.service="+service,
-		"--filter", "label=com.docker.compose.oneoff=False", "--since", strconv.FormatInt(time.Now().Unix()-1, 10))
+		"--filter", "label=com.docker.compose.oneoff=False", "--since", stamp(time.Now()))
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
