@@ -159,7 +159,11 @@ func (p *Plan) checkEmpty(in Input, order []string) {
 		}
 		p.warn("service %q is labelled, and nothing of it is saved: it mounts no named volume%s", name, writableBinds(s))
 	}
-	if len(p.Items) == 0 && len(p.Problems) == 0 {
+	switch {
+	case len(p.Items) > 0 || len(p.Problems) > 0:
+	case len(in.Project.Services) == 0:
+		p.problem("project %q has no containers: start it first, with \"docker compose up -d\"", p.Project)
+	default:
 		p.problem("project %q has nothing to save: put ripplebak.enable: \"true\" or ripplebak.dump on a service", p.Project)
 	}
 }
