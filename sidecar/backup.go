@@ -146,7 +146,10 @@ func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery,
 		return nil, err
 	}
 	report, err := r.finish(ctx, r.execute(ctx))
-	return report, errors.Join(err, r.writer.Close(context.WithoutCancel(ctx)))
+	if safety && r.down != nil {
+		report = nil // nothing may be overwritten while that is not put right
+	}
+	return report, errors.Join(err, r.down, r.writer.Close(context.WithoutCancel(ctx)))
 }
 
 func volumeKeys(p *plan.Plan) []string {

@@ -14,15 +14,19 @@ import (
 
 // Labels on helpers, besides compose.LabelHelper, whose value is the run.
 const (
-	labelOwner   = "ripplebak.helper.owner"   // ID of the container that made it, or "bare"
+	labelOwner   = "ripplebak.helper.owner"   // ID of the container that made it, or ownerBare and its state directory
 	labelProject = "ripplebak.helper.project" // the project it works for
 )
 
 // runRecover stands for a run on the label of a helper that recovers.
 const runRecover = "recover"
 
-// helperStart bounds how long a helper may take to call back.
-const helperStart = 60 * time.Second
+// helperStart bounds how long a helper may take to call back, helperEnd how
+// long to be removed, whatever its volume's filesystem does to it.
+const (
+	helperStart = 60 * time.Second
+	helperEnd   = 30 * time.Second
+)
 
 // helper is a throwaway container that has called back.
 type helper struct {
@@ -78,19 +82,31 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 	defer cancel()
 	peer, err := a.acceptHelper(called, h, c.ID, pending)
 	if err != nil {
-		return nil, errors.Join(err, h.engine.RemoveHelper(context.WithoutCancel(ctx), c.ID))
+		return nil, errors.Join(err, h.removeHelper(ctx, c.ID))
 	}
 	return &helper{host: h, id: c.ID, peer: peer}, nil
 }
 
-// maxConnections bounds how many volumes a helper walks at once.
-const maxConnections = 4
+// maxWalks bounds how many volumes are walked at once. maxConnections bounds
+// those of a helper, of which each walk keeps one until it is stored: those of
+// a window that is being read must not wait for what is being uploaded.
+const (
+	maxWalks       = 4
+	maxConnections = 32
+)
+
+// ownerBare stands for a process outside of any container. Its state directory
+// follows, for whoever holds the run lock there knows that it has ended.
+const ownerBare = "bare "
 
 func ownerOf(h *host) string {
-	if h.self == nil {
-		return "bare"
+	switch {
+	case h.self != nil:
+		return h.self.ID
+	case h.state != nil:
+		return ownerBare + h.state.Path()
 	}
-	return h.self.ID
+	return ownerBare
 }
 
 // acceptHelper waits for the call, and no longer than the container lives.
@@ -114,7 +130,14 @@ func (a *App) acceptHelper(ctx context.Context, h *host, id string, pending *vol
 	return peer, nil
 }
 
-// close ends the helper and removes its container.
+// close ends the helper and removes its container, also when ctx has ended. What
+// cannot be removed is an orphan, of which a later command takes care.
 func (c *helper) close(ctx context.Context) error {
-	return errors.Join(c.peer.Close(), c.host.engine.RemoveHelper(ctx, c.id))
+	return errors.Join(c.peer.Close(), c.host.removeHelper(ctx, c.id))
+}
+
+func (h *host) removeHelper(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), helperEnd, errors.New("it does not end"))
+	defer cancel()
+	return h.engine.RemoveHelper(ctx, id)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
@@ -28,6 +29,8 @@ type host struct {
 	socketVolume, socketBind string
 	// image is what helpers run.
 	image string
+	// now is the App's clock.
+	now func() time.Time
 }
 
 func (h *host) hasSocket() bool { return h.socketVolume != "" || h.socketBind != "" }
@@ -48,12 +51,15 @@ func (h *host) selfID() string {
 // lookAround connects to the Engine and finds out where we are.
 func (a *App) lookAround(ctx context.Context) (*host, error) {
 	engine, err := docker.Connect(ctx, docker.Options{
-		Log: func(msg string) { a.Log.Warn().Msg(msg) },
+		// Whoever ends us waits ten seconds by default, and services come back
+		// only when the command that runs has ended.
+		Grace: 2 * time.Second,
+		Log:   func(msg string) { a.Log.Warn().Msg(msg) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	h := &host{engine: engine}
+	h := &host{engine: engine, now: a.Now}
 	if err := a.fill(ctx, h); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}

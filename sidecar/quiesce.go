@@ -2,17 +2,12 @@ package sidecar
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"slices"
 	"time"
 
-	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
-
-// resumeTime bounds how long bringing services back may take on the way out.
-const resumeTime = 90 * time.Second
 
 // quiesce stops or pauses a service's running containers. Their names are in
 // the journal before the first of them is touched.
@@ -27,7 +22,7 @@ func (r *run) quiesce(ctx context.Context, op plan.Operation) error {
 	var now []state.Quiesced
 	for _, c := range cs {
 		if isUp(c) {
-			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: string(op.How)})
+			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: string(op.How), At: r.app.Now()})
 		}
 	}
 	if len(now) == 0 {
@@ -41,52 +36,73 @@ func (r *run) quiesce(ctx context.Context, op plan.Operation) error {
 	}
 	r.app.crash("after-journal")
 	r.window(op.Window).down(op.Service, r.app.Now())
-	for _, q := range now {
-		if op.How == labels.Pause {
-			err = r.host.engine.Pause(ctx, q.Container)
-		} else {
-			err = r.host.engine.Stop(ctx, q.Container, nil)
-		}
-		if err != nil {
-			return r.loseWindow(ctx, op.Window, fmt.Errorf("%s service %q: %w", op.How, op.Service, err))
-		}
+	if err := r.host.quiet(ctx, r.journal.Quiesced[:len(now)]); err != nil {
+		return r.loseWindow(ctx, op.Window, err)
 	}
 	r.app.Log.Info().Str("service", op.Service).Str("how", string(op.How)).Str("cause", op.Cause).Msg("service quiesced")
 	r.app.crash("after-stop")
 	return nil
 }
 
-// resume brings a service back.
+// Times of trying again to bring a service back.
+const (
+	resumeTries = 3
+	resumePause = 2 * time.Second
+)
+
+// resume brings a service back. One that does not come back is tried again at
+// every step that follows, and on the way out.
 func (r *run) resume(ctx context.Context, op plan.Operation) error {
 	r.app.crash("before-start")
-	if err := r.bringBackService(ctx, op.Service); err != nil {
-		r.warn("%v", err)
-		return nil // resumeAll tries again on the way out
+	its, _ := of(r.journal.Quiesced, op.Service)
+	r.due = append(r.due, its...)
+	var err error
+	for try := range resumeTries {
+		if try > 0 && pause(ctx, resumePause) != nil {
+			return nil
+		}
+		if err = r.resumeDue(ctx); err == nil {
+			return nil
+		}
 	}
+	r.app.Log.Error().Str("service", op.Service).Str("error", r.app.Redactor().Redact(err.Error())).Msg("service does not come back, it is tried again")
 	return nil
 }
 
-func (r *run) bringBackService(ctx context.Context, service string) error {
-	var rest []state.Quiesced
-	var errs []error
-	brought := false
-	for _, q := range r.journal.Quiesced {
-		if q.Service != service {
-			rest = append(rest, q)
-			continue
-		}
-		if err := r.host.bringBack(ctx, q); err != nil {
-			errs = append(errs, err)
-			rest = append(rest, q)
-			continue
-		}
-		brought = true
+// resumeDue brings back what should be back by now.
+func (r *run) resumeDue(ctx context.Context) error {
+	if len(r.due) == 0 {
+		return nil
 	}
-	r.journal.Quiesced = rest
-	if brought {
-		r.countDowntime(service)
+	err := r.bringBack(ctx, r.due)
+	r.due = slices.DeleteFunc(r.due, func(q state.Quiesced) bool { return !slices.Contains(r.journal.Quiesced, q) })
+	return err
+}
+
+// pause waits, or returns why it stopped waiting.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return errors.Join(append(errs, r.saveJournal())...)
+}
+
+// bringBack brings back some of what is quiesced. The journal on disk then
+// names what is left; one that cannot be written names too much, which harms
+// nobody: what runs already is left alone.
+func (r *run) bringBack(ctx context.Context, list []state.Quiesced) error {
+	left, err := r.host.bringBackAll(ctx, list, r.found.needs, r.countDowntime)
+	r.journal.Quiesced = slices.DeleteFunc(r.journal.Quiesced, func(q state.Quiesced) bool {
+		return slices.Contains(list, q) && !slices.Contains(left, q)
+	})
+	if jerr := r.saveJournal(); jerr != nil {
+		r.warn("what is left to be undone cannot be noted: %v", jerr)
+	}
+	return err
 }
 
 // saveJournal writes what is left to undo, or removes a journal that holds
@@ -113,22 +129,14 @@ func (r *run) countDowntime(service string) {
 }
 
 // resumeAll brings back whatever is still down. It is the last thing on every
-// way out of a run.
+// way out of a run. What cannot be brought back stays in the journal.
 func (r *run) resumeAll(ctx context.Context) error {
 	if len(r.journal.Quiesced) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
-	var errs []error
-	for len(r.journal.Quiesced) > 0 {
-		left := len(r.journal.Quiesced)
-		if err := r.bringBackService(ctx, r.journal.Quiesced[0].Service); err != nil {
-			errs = append(errs, err)
-		}
-		if len(r.journal.Quiesced) == left {
-			break // what cannot be brought back stays in the journal
-		}
-	}
-	return errors.Join(errs...)
+	err := r.bringBack(ctx, slices.Clone(r.journal.Quiesced))
+	r.due = slices.Clone(r.journal.Quiesced)
+	return err
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
@@ -27,23 +29,49 @@ func (a *App) recover(ctx context.Context, h *host) error {
 		return err
 	}
 	journals, damaged := h.state.Journals()
+	if damaged != nil {
+		a.Log.Error().Str("error", a.Redactor().Redact(damaged.Error())).
+			Msg("a journal cannot be read: look whether a service is down that should not be, and remove the file")
+	}
 	for _, j := range journals {
-		if j.Project != h.project || a.ownerLives(ctx, h, j.Container) {
-			a.Log.Warn().Str("run", j.Run).Str("project", j.Project).Msg("a journal of another container that still runs is left alone")
+		if j.Project != h.project {
 			continue
 		}
-		if err := a.recoverRun(ctx, h, j); err != nil {
+		err := a.recoverJournal(ctx, h, j)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, len(j.Volumes) > 0:
+			// What is neither old nor new as a whole must not be saved or used.
 			return fmt.Errorf("recover run %s: %w", j.Run, err)
+		default:
+			// It must not keep backups from being made night after night.
+			a.Log.Error().Str("run", j.Run).Str("error", a.Redactor().Redact(err.Error())).
+				Msg("an interrupted run could not be recovered in full, it is tried again by the next command")
 		}
 	}
-	return damaged // after what the others say has been done
+	return nil
+}
+
+// recoverJournal recovers a run, unless it is another's to do.
+func (a *App) recoverJournal(ctx context.Context, h *host, j *state.Journal) error {
+	if !a.ownerLives(ctx, h, j.Container) {
+		return a.recoverRun(ctx, h, j)
+	}
+	if len(j.Volumes) > 0 {
+		return fmt.Errorf("it was restoring volumes, and its container %.12s, which runs, has not put them right yet: look at its logs", j.Container)
+	}
+	a.Log.Warn().Str("run", j.Run).Msg("a journal of another container that still runs is left alone")
+	return nil
 }
 
 // ownerLives reports whether the container that owns something runs and is
 // not ourselves. On doubt it does.
 func (a *App) ownerLives(ctx context.Context, h *host, id string) bool {
-	if id == "" || id == "bare" || id == h.selfID() {
+	if id == "" || id == ownerOf(h) {
 		return false
+	}
+	if strings.HasPrefix(id, ownerBare) {
+		return true // of a process with a state directory, and a run lock, of its own
 	}
 	alive, known := h.containerRuns(ctx, id)
 	return alive || !known
@@ -59,8 +87,10 @@ func (a *App) removeOrphans(ctx context.Context, h *host) error {
 		if c.Labels[compose.LabelHelper] == "" || a.ownerLives(ctx, h, c.Labels[labelOwner]) {
 			continue
 		}
-		if err := h.engine.RemoveHelper(ctx, c.ID); err != nil {
-			return err
+		if err := h.removeHelper(ctx, c.ID); err != nil {
+			// One whose volume's filesystem is dead may stay for long.
+			a.Log.Error().Str("helper", c.Name).Str("error", err.Error()).Msg("a helper of a run that died could not be removed")
+			continue
 		}
 		a.Log.Warn().Str("helper", c.Name).Msg("removed a helper of a run that died")
 	}
@@ -73,35 +103,65 @@ func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 	if err := a.recoverVolumes(ctx, h, j); err != nil {
 		return err
 	}
-	for len(j.Databases) > 0 {
-		if err := a.recoverDatabase(ctx, h, j.Databases[0]); err != nil {
-			return err
+	err := errors.Join(a.recoverDatabases(ctx, h, j), a.recoverServices(ctx, h, j), a.recoverStopped(ctx, h, j))
+	if j.Empty() {
+		return h.state.RemoveJournal(j.Run)
+	}
+	return errors.Join(err, h.state.WriteJournal(j))
+}
+
+// recoverServices brings back what was stopped, in the order of the journal.
+// One that does not come up keeps no other from it.
+func (a *App) recoverServices(ctx context.Context, h *host, j *state.Journal) (err error) {
+	list := j.Quiesced
+	j.Quiesced, err = h.bringBackAll(ctx, list, precedents(list), func(service string) {
+		a.Log.Warn().Str("service", service).Msg("service brought back")
+	})
+	return err
+}
+
+// precedents lets each service of a list wait for those before it, where
+// nothing is known of what they need.
+func precedents(list []state.Quiesced) func(string) []string {
+	services := servicesOf(list)
+	return func(service string) []string { return services[:slices.Index(services, service)] }
+}
+
+// recoverStopped stops again what was started for a restore only.
+func (a *App) recoverStopped(ctx context.Context, h *host, j *state.Journal) error {
+	var left []state.Quiesced
+	var errs []error
+	for _, q := range j.ToStop {
+		if err := h.engine.Stop(ctx, q.Container, nil); err != nil && !errors.Is(err, docker.ErrNoContainer) {
+			left, errs = append(left, q), append(errs, err)
 		}
-		j.Databases = j.Databases[1:]
-		if err := h.state.WriteJournal(j); err != nil {
+	}
+	j.ToStop = left
+	return errors.Join(errs...)
+}
+
+// recoverDatabases puts databases right. One whose server does not come up
+// stays in the journal for another time, and keeps neither services nor other
+// commands waiting: its old data or its new data is whole as it is.
+func (a *App) recoverDatabases(ctx context.Context, h *host, j *state.Journal) error {
+	var left []state.DatabaseRestore
+	for i, d := range j.Databases {
+		if err := a.recoverDatabase(ctx, h, d); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			a.Log.Error().Str("database", d.Service+"/"+d.Database).Str("error", a.Redactor().Redact(err.Error())).
+				Msg("what an interrupted restore left in the server could not be cleared up, it is tried again by the next command")
+			left = append(left, d)
+		}
+		now := *j
+		now.Databases = slices.Concat(left, j.Databases[i+1:])
+		if err := h.state.WriteJournal(&now); err != nil {
 			return err
 		}
 	}
-	for len(j.Quiesced) > 0 {
-		if err := h.bringBack(ctx, j.Quiesced[0]); err != nil {
-			return err
-		}
-		a.Log.Warn().Str("service", j.Quiesced[0].Service).Msg("service brought back")
-		j.Quiesced = j.Quiesced[1:]
-		if err := h.state.WriteJournal(j); err != nil {
-			return err
-		}
-	}
-	for len(j.ToStop) > 0 {
-		if err := h.engine.Stop(ctx, j.ToStop[0].Container, nil); err != nil && !errors.Is(err, docker.ErrNoContainer) {
-			return err
-		}
-		j.ToStop = j.ToStop[1:]
-		if err := h.state.WriteJournal(j); err != nil {
-			return err
-		}
-	}
-	return h.state.RemoveJournal(j.Run)
+	j.Databases = left
+	return nil
 }
 
 func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) error {
@@ -136,7 +196,10 @@ func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v 
 		return volume.NothingPending, err
 	}
 	outcome, err := c.peer.Recover(ctx, mountPoint(0), v.ID)
-	if err = errors.Join(err, c.close(context.WithoutCancel(ctx))); err != nil {
+	if cerr := c.close(ctx); cerr != nil {
+		a.Log.Warn().Msg(a.Redactor().Redact(cerr.Error()))
+	}
+	if err != nil {
 		return outcome, err
 	}
 	a.Log.Warn().Str("volume", v.Key).Str("outcome", outcome.String()).Msg("interrupted restore recovered")

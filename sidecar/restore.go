@@ -84,7 +84,13 @@ type restore struct {
 	downAt   map[string]time.Time
 	dead     map[string]error      // services whose database did not come up
 	targets  map[string]dump.Facts // what databases said of themselves, by service
+	// unsettled are items of which it could not be found out how far they came.
+	unsettled map[string]bool
 }
+
+// errUnsettled means that a restore was broken off and nobody can tell yet what
+// it came to. It is one of the two as a whole, and the journal keeps the item.
+var errUnsettled = errors.New("it is not known yet whether its old data or the new is in place: the next command, or serve, finds out")
 
 // Restore brings items of a snapshot back. Errors: ErrProblems before anything
 // was touched, ErrDeclined, ErrRestoreFailed with a report, repository.ErrNoSnapshot
@@ -116,7 +122,7 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		return nil, err
 	}
 	r := &restore{
-		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{},
+		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
 		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
 		report:  &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
 	}
@@ -271,7 +277,10 @@ func (r *restore) verdict() error {
 	}
 	errs := slices.Clone(r.missing)
 	for _, it := range r.plan.Items {
-		if !done[it.Key] {
+		switch {
+		case r.unsettled[it.Key]:
+			errs = append(errs, fmt.Errorf("%s: %w", it.Key, errUnsettled))
+		case !done[it.Key]:
 			errs = append(errs, fmt.Errorf("%s: the old data is in place", it.Key))
 		}
 	}
@@ -293,7 +302,11 @@ func (r *restore) item(key string) (*RestoredItem, func(error)) {
 		state := "restored"
 		if err != nil {
 			state, out.Error = "failed", r.app.Redactor().Redact(err.Error())
-			r.app.Log.Error().Str("item", key).Str("error", out.Error).Msg("item was not restored, its old data is in place")
+			what := "its old data is in place"
+			if errors.Is(err, errUnsettled) {
+				r.unsettled[key], what = true, errUnsettled.Error()
+			}
+			r.app.Log.Error().Str("item", key).Str("error", out.Error).Msg("item was not restored, " + what)
 		} else {
 			r.app.Log.Info().Str("item", key).Int64("bytes", out.Bytes).Int64("files", out.Files).Float64("seconds", out.Seconds).Msg("item restored")
 		}

@@ -94,6 +94,7 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 	entry := state.DatabaseRestore{ID: r.id, Engine: engine.Name(), Service: src.item.Service, Database: src.item.Name, User: r.userOf(src.item.Service)}
 	r.journal.Databases = append(r.journal.Databases, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		r.forgetDatabase() // nothing was begun
 		return err
 	}
 	err = r.runSteps(ctx, src, engine, container, steps, out)
@@ -105,18 +106,20 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 		done, serr := r.settleDatabase(ctx, engine, entry, container, existed)
 		if serr != nil {
 			// The journal keeps the entry: the next command finds out how far it came.
-			return errors.Join(err, serr)
+			return fmt.Errorf("%w: %w", errUnsettled, errors.Join(err, serr))
 		}
 		if done {
 			out.Notes = append(out.Notes, "was interrupted and then finished: "+r.app.Redactor().Redact(err.Error()))
 			err = nil
 		}
 	}
-	r.journal.Databases = r.journal.Databases[:len(r.journal.Databases)-1]
-	if jerr := r.saveJournal(); err == nil {
-		err = jerr
-	}
+	r.forgetDatabase()
+	r.noteLess()
 	return err
+}
+
+func (r *restore) forgetDatabase() {
+	r.journal.Databases = r.journal.Databases[:len(r.journal.Databases)-1]
 }
 
 // settleDatabase finds out what a restore came to of which a step failed, for

@@ -27,7 +27,7 @@ func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
 	var now []state.Quiesced
 	for _, c := range cs {
 		if isUp(c) {
-			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: "stop"})
+			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: "stop", At: r.app.Now()})
 		}
 	}
 	if len(now) == 0 {
@@ -35,14 +35,13 @@ func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
 	}
 	r.journal.Quiesced = append(now, r.journal.Quiesced...)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		r.journal.Quiesced = r.journal.Quiesced[len(now):]
 		return err
 	}
 	r.app.crash("after-journal")
 	r.downAt[op.Service] = r.app.Now()
-	for _, q := range now {
-		if err := r.host.engine.Stop(ctx, q.Container, nil); err != nil {
-			return fmt.Errorf("stop service %q: %w", op.Service, err)
-		}
+	if err := r.host.quiet(ctx, r.journal.Quiesced[:len(now)]); err != nil {
+		return err
 	}
 	r.app.Log.Info().Str("service", op.Service).Str("cause", op.Cause).Msg("service stopped")
 	r.app.crash("after-stop")
@@ -52,42 +51,50 @@ func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
 // start brings back a service that was stopped.
 func (r *restore) start(ctx context.Context, service string) error {
 	r.app.crash("before-start")
-	var rest []state.Quiesced
-	var errs []error
-	for _, q := range r.journal.Quiesced {
-		if q.Service != service {
-			rest = append(rest, q)
-			continue
-		}
-		if err := r.host.bringBack(ctx, q); err != nil {
-			errs = append(errs, err)
-			rest = append(rest, q)
-		}
+	its, _ := of(r.journal.Quiesced, service)
+	return r.bringBack(ctx, its)
+}
+
+// bringBack brings back some of what was stopped. The journal on disk then
+// names what is left; one that cannot be written names too much, which harms
+// nobody: what runs already is left alone.
+func (r *restore) bringBack(ctx context.Context, list []state.Quiesced) error {
+	left, err := r.host.bringBackAll(ctx, list, r.found.needs, r.countDowntime)
+	r.journal.Quiesced = slices.DeleteFunc(r.journal.Quiesced, func(q state.Quiesced) bool {
+		return slices.Contains(list, q) && !slices.Contains(left, q)
+	})
+	r.noteLess()
+	return err
+}
+
+// noteLess notes that less is left to be undone or finished.
+func (r *restore) noteLess() {
+	if err := r.saveJournal(); err != nil {
+		note := r.app.Redactor().Redact("what is left to be undone cannot be noted: " + err.Error())
+		r.report.Notes = append(r.report.Notes, note)
+		r.app.Log.Warn().Msg(note)
 	}
-	if at, ok := r.downAt[service]; ok && len(errs) == 0 {
+}
+
+func (r *restore) countDowntime(service string) {
+	if at, ok := r.downAt[service]; ok {
 		r.report.Downtime[service] += r.app.Now().Sub(at).Seconds()
 		delete(r.downAt, service)
 	}
-	r.journal.Quiesced = rest
-	return errors.Join(append(errs, r.saveJournal())...)
 }
 
-// startAll brings back whatever is still down, on the way out.
+// startAll brings back whatever is still down, on the way out. What cannot be
+// started stays in the journal.
 func (r *restore) startAll(ctx context.Context) error {
 	if r.torn() {
 		return nil // nothing of the old or the new would be whole under them
 	}
+	if len(r.journal.Quiesced) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
-	var errs []error
-	for len(r.journal.Quiesced) > 0 {
-		left := len(r.journal.Quiesced)
-		errs = append(errs, r.start(ctx, r.journal.Quiesced[0].Service))
-		if len(r.journal.Quiesced) == left {
-			break // what cannot be started stays in the journal
-		}
-	}
-	return errors.Join(errs...)
+	return r.bringBack(ctx, slices.Clone(r.journal.Quiesced))
 }
 
 func (r *restore) saveJournal() error {
@@ -230,5 +237,10 @@ func (a *App) ensureRunning(ctx context.Context, h *host, engine dump.Engine, se
 		}
 		stop = func(ctx context.Context) error { return h.engine.Stop(ctx, c.ID, nil) }
 	}
-	return c.ID, stop, a.waitReady(ctx, h, engine, service, c.ID)
+	if err := a.waitReady(ctx, h, engine, service, c.ID); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resumeTime)
+		defer cancel()
+		return "", nil, errors.Join(err, stop(ctx))
+	}
+	return c.ID, stop, nil
 }

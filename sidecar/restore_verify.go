@@ -171,7 +171,8 @@ func (a *App) runStep(ctx context.Context, h *host, engine dump.Engine, service,
 	}
 	began := a.Now()
 	_, _, err := h.engine.Run(ctx, docker.ExecRequest{
-		Container: container, Argv: s.Command.Argv, Stdin: input, Stall: a.Settings.Stall, Deadline: a.Settings.Deadline,
+		// No stall: while a large index is built nothing moves for hours.
+		Container: container, Argv: s.Command.Argv, Stdin: input, Deadline: a.Settings.Deadline,
 	})
 	a.Log.Debug().Str("service", service).Str("step", s.Name).Dur("duration", a.Now().Sub(began)).Msg("step of a restore")
 	if err == nil {

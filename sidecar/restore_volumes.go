@@ -48,19 +48,26 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	entry := state.VolumeRestore{ID: r.id, Key: it.Name, Docker: it.Volume.Docker}
 	r.journal.Volumes = append(r.journal.Volumes, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
+		r.forgetVolume() // nothing was begun
 		return err
 	}
 	c, err := r.app.startHelper(ctx, r.host, r.listener, r.id, []string{it.Volume.Docker}, true)
 	if err != nil {
-		return errors.Join(err, r.volumeDone())
+		r.volumeDone()
+		return err
 	}
-	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
+	defer func() {
+		if err := c.close(ctx); err != nil {
+			out.Notes = append(out.Notes, r.app.Redactor().Redact(err.Error()))
+		}
+	}()
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, r.restoreRequest(src))
 	if err != nil {
 		return r.settleVolume(ctx, c, entry, out, err)
 	}
 	took(out, report)
-	return r.volumeDone()
+	r.volumeDone()
+	return nil
 }
 
 // restoreRequest says what the manifest knows of the volume.
@@ -91,18 +98,24 @@ func (r *restore) settleVolume(ctx context.Context, c *helper, entry state.Volum
 		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry)
 	}
 	if err != nil {
-		return errors.Join(failed, fmt.Errorf("and it could not be settled whether the old data or the new is there, so that what was stopped stays so: the next command, or serve, tries it again: %w", err))
+		return fmt.Errorf("%w; until then what was stopped stays so: %w", errUnsettled, errors.Join(failed, err))
 	}
 	if outcome == volume.RolledForward {
 		out.Notes = append(out.Notes, "was interrupted and then finished: "+r.app.Redactor().Redact(failed.Error()))
 		failed = nil
 	}
-	return errors.Join(failed, r.volumeDone())
+	r.volumeDone()
+	return failed
 }
 
-func (r *restore) volumeDone() error {
+// volumeDone notes that the volume that was begun last is whole.
+func (r *restore) volumeDone() {
+	r.forgetVolume()
+	r.noteLess()
+}
+
+func (r *restore) forgetVolume() {
 	r.journal.Volumes = r.journal.Volumes[:len(r.journal.Volumes)-1]
-	return r.saveJournal()
 }
 
 func took(out *RestoredItem, rep *volume.RestoreReport) {

@@ -38,6 +38,10 @@ type run struct {
 	warnings []string
 	journal  state.Journal
 	downtime map[string]time.Duration // by service
+
+	due      []state.Quiesced // of the journal's: what should be back by now
+	down     error            // why services are still down at the end
+	prepared []string         // services whose pre command was run, and not their post
 }
 
 // result is what became of one item so far.
@@ -55,17 +59,21 @@ func newRunID() string {
 }
 
 // execute carries out the operations. What was quiesced is brought back on
-// every way out. The error is one of the run as a whole; items that failed
-// are in the results.
+// every way out; what could not be is in r.down. The error is one of the run
+// as a whole; items that failed are in the results.
 func (r *run) execute(ctx context.Context) (err error) {
 	defer func() {
 		// Bringing services back does not depend on why we leave.
-		err = errors.Join(err, r.resumeAll(context.WithoutCancel(ctx)))
+		r.down = r.resumeAll(context.WithoutCancel(ctx))
+		r.postDue(context.WithoutCancel(ctx))
 		err = errors.Join(err, r.closeWindows(context.WithoutCancel(ctx)))
 	}()
 	for _, op := range r.plan.Operations {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
+		}
+		if err := r.resumeDue(ctx); err != nil {
+			r.app.Log.Error().Str("error", r.app.Redactor().Redact(err.Error())).Msg("services do not come back, it is tried again")
 		}
 		if err := r.do(ctx, op); err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
-	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
 // containersOf are the containers of a service as they are now, by number.
@@ -68,36 +67,4 @@ func (h *host) containerRuns(ctx context.Context, id string) (alive, known bool)
 		return false, false
 	}
 	return c.Running, true
-}
-
-// bringBack starts or unpauses what was quiesced: the same container, or the
-// one that has taken its place. What runs already is left alone, and what is
-// gone altogether is no longer ours to bring back.
-func (h *host) bringBack(ctx context.Context, q state.Quiesced) error {
-	cs, err := h.containersOf(ctx, q.Service)
-	if err != nil {
-		return fmt.Errorf("bring back service %q: %w", q.Service, err)
-	}
-	var target *docker.Container
-	for i, c := range cs {
-		if c.ID == q.Container {
-			target = &cs[i]
-			break
-		}
-		if numberOf(c) == q.Number {
-			target = &cs[i]
-		}
-	}
-	if target == nil {
-		return nil
-	}
-	if q.How == "pause" && target.Paused {
-		err = h.engine.Unpause(ctx, target.ID)
-	} else {
-		err = h.engine.Start(ctx, target.ID)
-	}
-	if err != nil && !errors.Is(err, docker.ErrNoContainer) {
-		return fmt.Errorf("bring back service %q: %w; start it with \"docker compose up -d %s\"", q.Service, err, q.Service)
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +18,12 @@ import (
 	"github.com/ripplebak/ripplebak/volume"
 )
 
-// spoolMemory is how much of a second walk waits in memory before the disk is
-// used, in bytes.
-const spoolMemory = 32 << 20
+// spoolMemory is how much of a window's second walks waits in memory before the
+// disk is used, in bytes; leastSpool is the least that one walk may have of it.
+const (
+	spoolMemory = 64 << 20
+	leastSpool  = 1 << 20
+)
 
 // windowRun is the state of one window: its helpers, and the walks that are
 // still being saved.
@@ -77,7 +81,10 @@ func (r *run) loseWindow(ctx context.Context, name string, err error) error {
 	for _, k := range w.keys {
 		r.fail(k, err)
 	}
-	return r.resumeAll(context.WithoutCancel(ctx))
+	if err := r.resumeAll(context.WithoutCancel(ctx)); err != nil {
+		r.warn("%v", err) // it is tried again at every step that follows
+	}
+	return nil
 }
 
 // startHelpers starts one helper for all volumes of the window; if that fails,
@@ -95,7 +102,7 @@ func (r *run) startHelpers(ctx context.Context, op plan.Operation) error {
 		names = append(names, it.Volume.Docker)
 	}
 	if len(names) == 0 {
-		w.lost = errors.New("no item is left")
+		w.lost = errNoItem
 		return nil
 	}
 	err := r.addHelper(ctx, w, w.keys, names)
@@ -146,7 +153,7 @@ func (r *run) walk(ctx context.Context, op plan.Operation) error {
 	}
 	again := r.walksAgain(op.Window)
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(maxConnections)
+	g.SetLimit(maxWalks)
 	for _, k := range w.keys {
 		if r.failed(k) {
 			continue
@@ -172,8 +179,14 @@ func (r *run) walk(ctx context.Context, op plan.Operation) error {
 	if !again {
 		return r.closeWindow(ctx, w)
 	}
+	if !slices.ContainsFunc(w.keys, func(k string) bool { return !r.failed(k) }) {
+		w.lost = errNoItem // nothing would be gained by stopping anything
+	}
 	return nil
 }
+
+// errNoItem means that of a window no item is left that could be saved.
+var errNoItem = errors.New("no item is left")
 
 // walksAgain says whether the plan has a second walk for the window.
 func (r *run) walksAgain(name string) bool {
@@ -253,14 +266,18 @@ func (r *run) rewalk(ctx context.Context, op plan.Operation) error {
 		return nil
 	}
 	var drained sync.WaitGroup
+	slots := make(chan struct{}, maxWalks)
 	for _, k := range w.keys {
 		if r.failed(k) {
 			continue
 		}
 		drained.Add(1)
+		slots <- struct{}{} // comes back when the volume is read, not when it is stored
 		w.saves.Go(func() error {
-			var once sync.Once
-			release := func() { once.Do(drained.Done) }
+			release := sync.OnceFunc(func() {
+				<-slots
+				drained.Done()
+			})
 			defer release()
 			return r.secondWalk(ctx, w, k, release)
 		})
@@ -275,7 +292,10 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 	first := w.first[key]
 	w.mu.Unlock()
 	parent := parentTree{tree: &first.Tree, trust: archive.TrustOf(first.Walk)}
-	spool := &volume.Spool{Dir: r.host.state.SpoolDir(), Memory: spoolMemory, Limit: r.app.Settings.SpoolSize}
+	spool := &volume.Spool{
+		Dir: r.host.state.SpoolDir(), Limit: r.app.Settings.SpoolSize,
+		Memory: max(leastSpool, spoolMemory/max(2, int64(len(w.keys)))),
+	}
 	trees := archive.NewTrees(r.vault.repo, r.writer)
 	walk, err := r.openWalk(ctx, w, it, trees, parent, spool)
 	if err != nil {
@@ -308,6 +328,10 @@ func (r *run) volumeSaved(key string, res *archive.Result) {
 	it, result := r.item(key)
 	r.mu.Lock()
 	i := &result.item
+	if i.State == manifest.Failed {
+		r.mu.Unlock()
+		return // it was given up meanwhile, and leaves no tree
+	}
 	i.Files, i.Bytes = res.Files+res.Others, int64(res.BytesAll)
 	i.VolumeInfo.WalkStartedSec, i.VolumeInfo.WalkStartedNsec = res.Walk.Started.Sec, res.Walk.Started.Nsec
 	i.VolumeInfo.StableInodes, i.VolumeInfo.SlackMillis = res.Walk.StableInodes, res.Walk.SlackMillis
@@ -335,7 +359,9 @@ func warningText(w volume.Warning) string { return fmt.Sprintf("%q: %s", w.Path,
 func (r *run) closeWindow(ctx context.Context, w *windowRun) error {
 	err := w.saves.Wait()
 	for _, h := range w.helpers {
-		err = errors.Join(err, h.close(context.WithoutCancel(ctx)))
+		if cerr := h.close(ctx); cerr != nil {
+			r.warn("a helper could not be removed, the next run tries it again: %v", cerr)
+		}
 	}
 	w.helpers = nil
 	return err

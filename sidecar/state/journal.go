@@ -38,6 +38,9 @@ type Quiesced struct {
 	Number    int    `json:"number"`
 	Container string `json:"container"`
 	How       string `json:"how"` // stop, pause, or start
+	// At is when the Engine was about to be asked. A stop of which no answer
+	// came may still be under way for a while from then on.
+	At time.Time `json:"at,omitzero"`
 }
 
 // VolumeRestore is a volume that a restore is changing.
