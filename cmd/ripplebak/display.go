@@ -86,13 +86,14 @@ func (d *display) close() {
 func (d *display) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	text := p
 	if d.drawn > 0 {
-		p = append([]byte(d.clear()), p...)
+		text = append([]byte(d.clear()), p...)
 	}
-	if _, err := d.out.Write(p); err != nil {
+	if _, err := d.out.Write(text); err != nil {
 		return 0, err
 	}
-	return len(p), nil
+	return len(p), nil // of what was given: writers of logs panic at more
 }
 
 // Begin, Advance and End are what the sidecar reports; see sidecar.Progress.
