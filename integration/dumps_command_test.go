@@ -54,7 +54,7 @@ func TestF01_F02_F03_F09_FailedDumps(t *testing.T) {
 		f.sql("shop", "DROP TABLE orders")
 		f.sql("other", "UPDATE t SET x = 7")
 		r := f.run("restore", "latest", "--yes")
-		if r.code != 0 || !strings.Contains(r.stderr, "dump db/shop comes from") {
+		if r.code != 0 || !strings.Contains(r.stderr, "older than the rest") {
 			t.Errorf("the restore does not say that shop is older: %s", r)
 		}
 		if got := f.sql("shop", "SELECT count(*) FROM orders"); got != "4000" {

@@ -97,7 +97,13 @@ func TestF12_WrongPasswordOrMissingRights(t *testing.T) {
 			}
 		}
 		f.sql("postgres", "ALTER ROLE saver PASSWORD 'the-database-password'")
-		f.assertOlderShopIsTaken(report.Snapshot)
+		var plan restorePlan
+		f.decode(f.mustRun("restore", "latest", "--dry-run", "--json"), &plan)
+		for key, want := range map[string]string{"dump db/shop": f.good, "dump db/other": f.good, "volume data": report.Snapshot} {
+			if got := plan.snapshotOf(key); got != want {
+				t.Errorf("%s would come from snapshot %.8s, want %.8s", key, got, want)
+			}
+		}
 	})
 }
 
@@ -122,7 +128,7 @@ volumes:
 	started := must(t, "docker", "inspect", "-f", "{{.State.StartedAt}}", p.containerID("db"))
 	for _, args := range [][]string{{"plan"}, {"backup"}} {
 		r := p.run(args...)
-		if r.code != 1 || !strings.Contains(r.String(), `service "db"`) || !strings.Contains(r.String(), "pg_dump") {
+		if r.code != 1 || !strings.Contains(r.String(), "db") || !strings.Contains(r.String(), "pg_dump") {
 			t.Errorf("%s: %s", args[0], r)
 		}
 	}
