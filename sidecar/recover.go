@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 	"strings"
 
 	"github.com/ripplebak/ripplebak/compose"
@@ -213,7 +214,7 @@ func (a *App) recoverDatabase(ctx context.Context, h *host, r state.DatabaseRest
 	if !ok {
 		return fmt.Errorf("the journal names the unknown engine %q", r.Engine)
 	}
-	container, stop, err := a.ensureRunning(ctx, h, engine, r.Service)
+	container, stop, err := a.recoverable(ctx, h, engine, r.Service)
 	if err != nil {
 		return err
 	}
@@ -223,6 +224,18 @@ func (a *App) recoverDatabase(ctx context.Context, h *host, r state.DatabaseRest
 	}
 	a.Log.Warn().Str("database", r.Service+"/"+r.Database).Str("outcome", string(outcome)).Msg("interrupted restore recovered")
 	return nil
+}
+
+// recoverWait bounds how long a command waits for a database that has to be
+// put right: there will be another one.
+const recoverWait = time.Minute
+
+// recoverable brings the service's database up. It is left to come up where
+// that takes longer, for it ran when its restore was interrupted.
+func (a *App) recoverable(ctx context.Context, h *host, engine dump.Engine, service string) (string, func(context.Context) error, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, recoverWait, fmt.Errorf("service %q was not ready after %s: look at \"docker compose logs %s\"", service, recoverWait, service))
+	defer cancel()
+	return a.ensureRunning(ctx, h, engine, service)
 }
 
 // settle asks the engine what an unfinished restore left, and finishes or
