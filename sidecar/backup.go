@@ -49,12 +49,15 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
 	id := newRunID()
-	release, err := a.begin(ctx, h, id, opt.Wait)
+	release, err := a.begin(ctx, h, id, max(opt.Wait, lockPatience))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	defer func() { a.recordAttempt(h, report, err) }()
+	if len(opt.Services) == 0 { // a part of the project is no backup of it
+		a.recordBegin(h)
+		defer func() { a.recordEnd(h, report, err, ctx.Err() != nil) }()
+	}
 	p, d, v, err := a.prepareBackup(ctx, h, opt)
 	if err != nil {
 		return nil, err
@@ -62,6 +65,10 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 	defer func() { err = errors.Join(err, v.close(ctx)) }()
 	return a.carryOut(v.lock.Context(), h, p, d, v, id, false)
 }
+
+// lockPatience is how long every command waits for the run lock: serve takes it
+// for a moment each minute.
+const lockPatience = 3 * time.Second
 
 // begin takes the run lock and clears up after runs that died.
 func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration) (release func() error, err error) {
@@ -237,25 +244,4 @@ func (r *run) downtimeOf(key string) time.Duration {
 		}
 	}
 	return longest
-}
-
-// recordAttempt notes for health and for missed runs how a run went. A state
-// volume that cannot be written must not fail a backup that is stored.
-func (a *App) recordAttempt(h *host, report *BackupReport, err error) {
-	if h.state == nil {
-		return
-	}
-	werr := h.state.UpdateHistory(func(hist *state.History) {
-		hist.LastAttempt = a.Now()
-		hist.LastError = ""
-		if err != nil {
-			hist.LastError = a.Redactor().Redact(err.Error())
-		}
-		if err == nil && report != nil {
-			hist.LastGood = a.Now()
-		}
-	})
-	if werr != nil {
-		a.Log.Warn().Msg(a.Redactor().Redact(werr.Error()))
-	}
 }

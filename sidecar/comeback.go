@@ -91,8 +91,8 @@ const howPause = "pause"
 // first: everything at once whose dependencies are back. One that cannot come
 // back keeps no other from being tried. left is what is still down, in the
 // order of the list; back is called for each service of which all is up, never
-// twice at a time.
-func (h *host) bringBackAll(ctx context.Context, list []state.Quiesced, needs func(service string) []string, back func(service string)) (left []state.Quiesced, err error) {
+// twice at a time, with whether somebody else had started one of its containers.
+func (h *host) bringBackAll(ctx context.Context, list []state.Quiesced, needs func(service string) []string, back func(service string, awake bool)) (left []state.Quiesced, err error) {
 	var mu sync.Mutex
 	var tried sync.WaitGroup
 	errs := make([]error, len(list))
@@ -111,17 +111,18 @@ func (h *host) bringBackAll(ctx context.Context, list []state.Quiesced, needs fu
 			for _, c := range first {
 				<-c
 			}
-			up := true
+			up, woken := true, false
 			for i, q := range list {
 				if q.Service == service {
-					errs[i] = h.bringBack(ctx, q)
-					up = up && errs[i] == nil
+					var awake bool
+					awake, errs[i] = h.bringBack(ctx, q)
+					up, woken = up && errs[i] == nil, woken || awake
 				}
 			}
 			if up {
 				mu.Lock()
 				defer mu.Unlock()
-				back(service)
+				back(service, woken)
 			}
 		})
 	}
@@ -176,26 +177,18 @@ func (d *discovery) needs(service string) []string {
 }
 
 // bringBack starts or unpauses what was quiesced: the same container, or the
-// one that has taken its place. What runs already is left alone, and what is
-// gone altogether is no longer ours to bring back.
-func (h *host) bringBack(ctx context.Context, q state.Quiesced) error {
+// one that has taken its place. What runs already is left alone, which awake
+// tells, and what is gone altogether is no longer ours to bring back.
+func (h *host) bringBack(ctx context.Context, q state.Quiesced) (awake bool, err error) {
 	cs, err := h.containersOf(ctx, q.Service)
 	if err != nil {
-		return fmt.Errorf("bring back service %q: %w", q.Service, err)
+		return false, fmt.Errorf("bring back service %q: %w", q.Service, err)
 	}
-	var target *docker.Container
-	for i, c := range cs {
-		if c.ID == q.Container {
-			target = &cs[i]
-			break
-		}
-		if numberOf(c) == q.Number {
-			target = &cs[i]
-		}
-	}
+	target := targetOf(cs, q)
 	if target == nil {
-		return nil
+		return false, nil
 	}
+	awake = target.Running && !target.Paused
 	if q.How == howPause && target.Paused {
 		err = h.engine.Unpause(ctx, target.ID)
 	} else {
@@ -205,9 +198,22 @@ func (h *host) bringBack(ctx context.Context, q state.Quiesced) error {
 		}
 	}
 	if err != nil && !errors.Is(err, docker.ErrNoContainer) {
-		return fmt.Errorf("bring back service %q: %w; start it with \"docker compose up -d %s\"", q.Service, err, q.Service)
+		return awake, fmt.Errorf("bring back service %q: %w; start it with \"docker compose up -d %s\"", q.Service, err, q.Service)
 	}
-	return nil
+	return awake, nil
+}
+
+// targetOf is the container that was quiesced, or the one in its place.
+func targetOf(cs []docker.Container, q state.Quiesced) (target *docker.Container) {
+	for i, c := range cs {
+		if c.ID == q.Container {
+			return &cs[i]
+		}
+		if numberOf(c) == q.Number {
+			target = &cs[i]
+		}
+	}
+	return target
 }
 
 // stopIsOver waits until no stop can be under way any more that the journal

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -117,14 +118,32 @@ func (r *run) saveJournal() error {
 	return r.host.state.WriteJournal(&r.journal)
 }
 
-func (r *run) countDowntime(service string) {
+// countDowntime notes that a service is back. If somebody else had woken it up
+// before, what was read meanwhile is no single point in time.
+func (r *run) countDowntime(service string, awake bool) {
 	for _, w := range r.windows {
 		if d, ok := w.up(service, r.app.Now()); ok {
+			if awake {
+				r.disturbed(w, service)
+			}
 			r.mu.Lock()
 			r.downtime[service] += d
 			r.mu.Unlock()
 			r.app.Log.Info().Str("service", service).Float64("downtime_seconds", d.Seconds()).Msg("service is back")
 		}
+	}
+}
+
+func (r *run) disturbed(w *windowRun, service string) {
+	if w.lost != nil {
+		return // its items have failed, and it may never have been down
+	}
+	why := fmt.Sprintf("service %q was started by somebody else while its volumes were read", service)
+	r.warn("%s", why)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range w.keys {
+		r.results[k].item.Inconsistent = why
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 	"strings"
+	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
@@ -115,7 +115,7 @@ func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 // One that does not come up keeps no other from it.
 func (a *App) recoverServices(ctx context.Context, h *host, j *state.Journal) (err error) {
 	list := j.Quiesced
-	j.Quiesced, err = h.bringBackAll(ctx, list, precedents(list), func(service string) {
+	j.Quiesced, err = h.bringBackAll(ctx, list, precedents(list), func(service string, _ bool) {
 		a.Log.Warn().Str("service", service).Msg("service brought back")
 	})
 	return err

@@ -103,7 +103,7 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
 	id := newRunID()
 	if !opt.DryRun {
-		release, err := a.begin(ctx, h, id, opt.Wait)
+		release, err := a.begin(ctx, h, id, max(opt.Wait, lockPatience))
 		if err != nil {
 			return nil, err
 		}

@@ -76,7 +76,7 @@ func (r *restore) noteLess() {
 	}
 }
 
-func (r *restore) countDowntime(service string) {
+func (r *restore) countDowntime(service string, _ bool) {
 	if at, ok := r.downAt[service]; ok {
 		r.report.Downtime[service] += r.app.Now().Sub(at).Seconds()
 		delete(r.downAt, service)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
@@ -29,25 +27,17 @@ func (a *App) Serve(ctx context.Context) error {
 	if err := a.comeUp(ctx, dir, s); err != nil {
 		return err
 	}
-	// The clock may be set back and forth and the machine may sleep, so the
-	// library's timer is asked for the time at which to look, and the job
-	// itself takes one run at a time.
-	due := make(chan struct{}, 1)
-	c := cron.New(cron.WithLocation(a.Settings.Location), cron.WithLogger(cron.DiscardLogger))
-	c.Schedule(s, cron.FuncJob(func() {
-		select {
-		case due <- struct{}{}:
-		default: // a run is waiting already
-		}
-	}))
-	c.Start()
-	defer func() { <-c.Stop().Done() }()
-	if a.missed(dir, s) {
+	missed := a.missed(dir, s)
+	if missed {
 		a.Log.Info().Msg("a run was missed while the sidecar was down: making it up")
-		due <- struct{}{}
 	}
 	a.logNext(s)
-	return a.loop(ctx, dir, s, due)
+	a.lookForDead(ctx)
+	a.rehearse(ctx, dir)
+	if missed && ctx.Err() == nil {
+		a.scheduledRun(ctx, s)
+	}
+	return a.loop(ctx, s)
 }
 
 // comeUp says that we serve, and clears up after runs that died.
@@ -101,46 +91,57 @@ func (a *App) missed(dir *state.Dir, s *schedule.Schedule) bool {
 	if last.IsZero() {
 		last = h.ServingSince
 	}
-	return s.Missed(last, a.Now())
+	if !s.Missed(last, a.Now()) {
+		return false
+	}
+	if !h.MayMakeUp() {
+		a.Log.Error().Int("runs", h.Unfinished).Msg("the last runs died without an end: a missed one is not made up, look at the logs and at the memory that the sidecar may use")
+		return false
+	}
+	return true
 }
 
 func (a *App) logNext(s *schedule.Schedule) {
 	a.Log.Info().Time("next", s.Next(a.Now())).Msg("next run")
 }
 
-func (a *App) loop(ctx context.Context, dir *state.Dir, s *schedule.Schedule, due <-chan struct{}) error {
-	tick := time.NewTicker(recoverEvery)
-	defer tick.Stop()
-	a.lookForDead(ctx)
-	a.rehearse(ctx, dir)
+// loop runs what is due, one run at a time, and looks for dead runs in between.
+// It goes by the clock on the wall and looks at it every minute, for a timer
+// stands still while the machine sleeps and knows nothing of a clock that is
+// set. What falls due during a run is not run once more behind it.
+func (a *App) loop(ctx context.Context, s *schedule.Schedule) error {
+	next := s.Next(a.Now())
 	for {
-		select {
-		case <-ctx.Done():
+		if pause(ctx, min(recoverEvery, next.Sub(a.Now()))) != nil {
 			a.Log.Info().Msg("stopping")
 			return nil
-		case <-tick.C:
+		}
+		if now := a.Now(); now.Before(next) {
 			a.lookForDead(ctx)
-		case <-due:
-			a.scheduledRun(ctx)
-			if ctx.Err() == nil {
+			if again := s.Next(now); again.Before(next) {
+				next = again // the clock was set back
 				a.logNext(s)
 			}
+			continue
 		}
+		a.scheduledRun(ctx, s)
+		next = s.Next(a.Now())
 	}
 }
 
 // scheduledRun backs up; whatever goes wrong is said, and the next run comes.
-func (a *App) scheduledRun(ctx context.Context) {
+func (a *App) scheduledRun(ctx context.Context, s *schedule.Schedule) {
 	a.Log.Info().Msg("run started")
 	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait})
 	switch {
 	case err == nil:
-		return
 	case ctx.Err() != nil:
 		a.Log.Warn().Msg("run interrupted")
+		return
 	default:
 		a.Log.Error().Msg("run failed: " + a.Redactor().Redact(err.Error()))
 	}
+	a.logNext(s)
 }
 
 // lookForDead recovers what runs left that died, when no run is under way.

@@ -2,9 +2,12 @@ package sidecar
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/ripplebak/ripplebak/repository"
@@ -182,17 +185,25 @@ func (a *App) lockHost(h *host) string {
 	if h.self == nil {
 		return h.name + "/bare"
 	}
-	return h.info.Name + "/" + h.self.ID
+	return h.lockPrefix() + h.self.ID
+}
+
+// lockPrefix is what locks of this Engine's containers begin with. Hosts share
+// names, and on another one of the same name our containers do not exist: so
+// the Engine's own identity is part of it.
+func (h *host) lockPrefix() string {
+	sum := sha256.Sum256([]byte(h.info.ID))
+	return h.info.Name + "~" + hex.EncodeToString(sum[:4]) + "/"
 }
 
 // lockAlive says whether the container that a lock names still runs, where our
 // Engine can know.
 func (a *App) lockAlive(ctx context.Context, h *host) func(string) (alive, known bool) {
 	return func(holder string) (alive, known bool) {
-		prefix := h.info.Name + "/"
-		if len(holder) <= len(prefix) || holder[:len(prefix)] != prefix || holder == prefix+"bare" {
+		id, ours := strings.CutPrefix(holder, h.lockPrefix())
+		if !ours || id == "" {
 			return false, false
 		}
-		return h.containerRuns(ctx, holder[len(prefix):])
+		return h.containerRuns(ctx, id)
 	}
 }

@@ -16,12 +16,23 @@ type History struct {
 	LastAttempt time.Time `json:"last_attempt,omitzero"`
 	LastGood    time.Time `json:"last_good,omitzero"`
 	LastError   string    `json:"last_error,omitempty"`
+	// Unfinished counts runs that were begun since one last came to its end:
+	// those that died, and the one under way.
+	Unfinished int `json:"unfinished,omitempty"`
 	// ServingSince is when serve first came up, so that a new installation
 	// is healthy until its first backup is due.
 	ServingSince time.Time `json:"serving_since,omitzero"`
 	// Interval is how far apart scheduled runs are.
 	Interval time.Duration `json:"interval,omitempty"`
 }
+
+// maxUnfinished is how many runs in a row may die before none is made up any
+// more: one that is killed for want of memory, say, would stop services again
+// each time that it is started anew.
+const maxUnfinished = 2
+
+// MayMakeUp reports whether a missed run may be made up at start.
+func (h History) MayMakeUp() bool { return h.Unfinished < maxUnfinished }
 
 const historyFile = "history.json"
 
