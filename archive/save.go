@@ -56,7 +56,7 @@ func Save(ctx context.Context, w *repository.Writer, trees *Trees, walk *volume.
 }
 
 // dirsAhead is how many directories may wait for their content to be hashed.
-const dirsAhead = 256
+const dirsAhead = 64
 
 // saver follows the walk. It makes the nodes; the finisher makes the trees.
 type saver struct {

@@ -9,9 +9,9 @@ import (
 	"github.com/ripplebak/ripplebak/repository"
 )
 
-// cachedNodes bounds what Trees keeps: trees of so many nodes in all, some 30 MB,
+// cachedNodes bounds what Trees keeps: trees of so many nodes in all, some 8 MB,
 // or one tree that has more.
-const cachedNodes = 64 << 10
+const cachedNodes = 16 << 10
 
 // Trees gives the directories of the parent snapshot, and keeps them decoded for
 // a while: a volume's Known and its Save load the same trees in the same order,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,9 @@ func engineMain(args []string) error {
 			return err
 		}
 		defer pprof.StopCPUProfile()
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(25) // as the program does
 	}
 	ctx := context.Background()
 	store, err := local.Open(args[1], local.Options{})

@@ -11,11 +11,12 @@ import (
 type bufferPool struct {
 	mu   sync.Mutex
 	free [len(bufferClasses)][]*buffer
+	kept int // bytes in free
 }
 
 // Capacities of buffers: small files; small directories; pages and dumps;
-// chunks most often, less often, seldom, and at most, with what zstd may add;
-// packs.
+// chunks most often, less often, and seldom; packs; the largest chunks, with
+// what zstd and sealing may add.
 const (
 	smallBuffer = 16 << 10
 	treeBuffer  = 64 << 10
@@ -23,10 +24,10 @@ const (
 	chunkBuffer = 1 << 20
 )
 
-var bufferClasses = [...]int{smallBuffer, treeBuffer, pageBuffer, chunkBuffer, 2 << 20, 4 << 20, 8<<20 + 64<<10, packCapacity}
+var bufferClasses = [...]int{smallBuffer, treeBuffer, pageBuffer, chunkBuffer, 2 << 20, 4 << 20, packCapacity, 8<<20 + 128<<10}
 
-// keepBytes bounds what one class keeps for later.
-const keepBytes = 4 * packCapacity
+// keepBytes bounds what a pool keeps for later, all classes together.
+const keepBytes = 2 * packCapacity
 
 // buffer is a piece of memory that several jobs may hold.
 type buffer struct {
@@ -60,6 +61,7 @@ func (p *bufferPool) get(size int) *buffer {
 	}
 	b := p.free[class][n-1]
 	p.free[class] = p.free[class][:n-1]
+	p.kept -= bufferClasses[class]
 	b.data = b.data[:0]
 	b.refs.Store(1)
 	return b
@@ -88,14 +90,26 @@ func (p *bufferPool) put(b *buffer) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if (len(p.free[class])+1)*bufferClasses[class] <= keepBytes {
+	if p.kept+bufferClasses[class] <= keepBytes {
 		p.free[class] = append(p.free[class], b)
+		p.kept += bufferClasses[class]
 	}
+}
+
+// roomy returns b emptied, or in its place a buffer with room for size bytes;
+// after a large one a usual one, for large ones are seldom.
+func (p *bufferPool) roomy(b *buffer, size int) *buffer {
+	b.data = b.data[:0]
+	if need := max(size, pageBuffer); cap(b.data) < need || cap(b.data) > 4*chunkBuffer && need <= chunkBuffer {
+		p.put(b)
+		return p.get(need)
+	}
+	return b
 }
 
 // drop forgets the buffers that are not in use.
 func (p *bufferPool) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = [len(bufferClasses)][]*buffer{}
+	p.free, p.kept = [len(bufferClasses)][]*buffer{}, 0
 }

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/crypto/scrypt"
@@ -64,5 +65,7 @@ func (k KDF) derive(password string, salt []byte) (masterKey, error) {
 	if err != nil {
 		return masterKey{}, fmt.Errorf("derive the key: %w", err)
 	}
+	// Else the 32 MiB and more would stay for as long as the process lives.
+	debug.FreeOSMemory()
 	return splitKey([size]byte(raw)), nil
 }

@@ -103,7 +103,7 @@ func (r *Repository) openBlob(b *packedBlob, sealed, buf []byte) ([]byte, error)
 }
 
 // maxCachedPack bounds the packs of trees that are cached whole.
-const maxCachedPack = 2 * packCapacity
+const maxCachedPack = 32 << 20
 
 // cachedTree fills raw from the cache. Where the pack is not there yet, it is
 // loaded whole: its neighbours are the next trees to be asked for.
@@ -196,7 +196,7 @@ const (
 	// maxGap is what is loaded needlessly rather than asking again.
 	maxGap = 512 << 10
 	// maxRange is what one request loads, unless a single blob is larger.
-	maxRange = packCapacity
+	maxRange = 32 << 20
 )
 
 // planRanges groups blobs by pack, packs in order of first use, and cuts each

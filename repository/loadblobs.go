@@ -1,9 +1,11 @@
 package repository
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,7 +36,7 @@ func (r *Repository) LoadBlobs(ctx context.Context, handles []BlobHandle, fn fun
 		}
 		return nil
 	})
-	for range min(r.opt.Workers+2, len(ranges)) {
+	for range min(r.opt.Workers+1, len(ranges)) {
 		g.Go(func() error { return r.loadRanges(ctx, todo, fn) })
 	}
 	g.Go(func() error {
@@ -59,44 +61,93 @@ func (r *Repository) LoadBlobs(ctx context.Context, handles []BlobHandle, fn fun
 
 // loadRanges is one of LoadBlobs' workers; it keeps its buffers throughout.
 func (r *Repository) loadRanges(ctx context.Context, todo <-chan blobRange, fn func(BlobHandle, []byte) error) error {
-	var plain []byte
-	raw := r.buffers.get(maxRange)
-	defer func() { r.buffers.put(raw) }()
+	l := rangeLoader{r: r, fn: fn, in: bufio.NewReaderSize(nil, rangeBuffer), sealed: r.buffers.get(pageBuffer), plain: r.buffers.get(pageBuffer)}
+	defer func() {
+		r.buffers.put(l.sealed)
+		r.buffers.put(l.plain)
+	}()
 	for rg := range todo {
-		size := int(rg.end - rg.offset)
-		if cap(raw.data) < size {
-			r.buffers.put(raw)
-			raw = r.buffers.get(size)
-		}
-		h := storage.Handle{Kind: storage.PackFile, Name: rg.pack.String()}
-		data, err := readRange(ctx, r.store, h, int64(rg.offset), raw.data[:size])
-		if err != nil {
-			if ctx.Err() != nil || !isMissing(err) {
-				return fmt.Errorf("load %s: %w", h, err)
-			}
-			data = nil // each blob may still have another place
-		}
-		for i := range rg.blobs {
-			if plain, err = r.openFromRange(ctx, &rg, &rg.blobs[i], data, plain); err != nil {
-				return err
-			}
-			if err := fn(rg.blobs[i].BlobHandle, plain); err != nil {
-				return err
-			}
+		if err := l.load(ctx, &rg); err != nil {
+			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// openFromRange takes one blob out of a loaded range, or where it is damaged
-// there, from any other place.
-func (r *Repository) openFromRange(ctx context.Context, rg *blobRange, b *packedBlob, data, buf []byte) ([]byte, error) {
-	if data != nil {
-		start := b.offset - rg.offset
-		plain, err := r.openBlob(b, data[start:start+b.length], buf)
-		if err == nil {
-			return plain, nil
+// rangeBuffer is what is read ahead of the blobs of a range, in bytes.
+const rangeBuffer = 128 << 10
+
+// rangeLoader takes ranges apart as they come: it holds one blob at a time,
+// however long a range is. A transfer that breaks is taken up again by the
+// storage.
+type rangeLoader struct {
+	r             *Repository
+	fn            func(BlobHandle, []byte) error
+	in            *bufio.Reader
+	sealed, plain *buffer
+}
+
+// load hands out the blobs of one range. What the pack lacks, or has damaged,
+// may still have another place.
+func (l *rangeLoader) load(ctx context.Context, rg *blobRange) (err error) {
+	h := storage.Handle{Kind: storage.PackFile, Name: rg.pack.String()}
+	rc, err := l.r.store.Load(ctx, h, int64(rg.offset), int64(rg.end-rg.offset))
+	missing := err != nil
+	if err == nil {
+		defer func() {
+			if cerr := rc.Close(); cerr != nil && err == nil {
+				err = fmt.Errorf("close %s: %w", h, cerr)
+			}
+		}()
+		l.in.Reset(rc)
+	}
+	at := rg.offset // in the pack, where the transfer is
+	for i := range rg.blobs {
+		b := &rg.blobs[i]
+		var sealed []byte
+		if !missing {
+			if sealed, err = l.read(at, b); err == nil {
+				at = max(at, b.offset+b.length)
+			}
+			missing = err != nil
+		}
+		if err != nil && (ctx.Err() != nil || !isMissing(err)) {
+			return fmt.Errorf("load %s: %w", h, err)
+		}
+		if err = l.open(ctx, b, sealed); err != nil {
+			return err
 		}
 	}
-	return r.LoadBlob(ctx, b.BlobHandle, buf)
+	return nil
+}
+
+// read reads a blob from the transfer, which is at at; nil for one that begins
+// before that, as no pack has it that we know of.
+func (l *rangeLoader) read(at uint32, b *packedBlob) ([]byte, error) {
+	if b.offset < at {
+		return nil, nil
+	}
+	if _, err := l.in.Discard(int(b.offset - at)); err != nil {
+		return nil, err
+	}
+	l.sealed = l.r.buffers.roomy(l.sealed, int(b.length))
+	sealed := l.sealed.data[:b.length]
+	_, err := io.ReadFull(l.in, sealed)
+	return sealed, err
+}
+
+// open hands out one blob, sealed or, where that is nil or damaged, from any
+// other place.
+func (l *rangeLoader) open(ctx context.Context, b *packedBlob, sealed []byte) (err error) {
+	l.plain = l.r.buffers.roomy(l.plain, int(b.size()))
+	var plain []byte
+	if sealed != nil {
+		plain, err = l.r.openBlob(b, sealed, l.plain.data)
+	}
+	if sealed == nil || err != nil {
+		if plain, err = l.r.LoadBlob(ctx, b.BlobHandle, l.plain.data); err != nil {
+			return err
+		}
+	}
+	return l.fn(b.BlobHandle, plain)
 }

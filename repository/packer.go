@@ -10,9 +10,10 @@ import (
 )
 
 // packCapacity is the largest size of a pack, unless a single blob is larger.
-// Packs are closed when the next blob does not fit, so they have between 8 MiB
-// and this, most often a chunk less.
-const packCapacity = 16 << 20
+// Packs are closed when the next blob does not fit, and so are most often a
+// chunk smaller. They are built in memory, a few at a time: this is what most
+// of the memory of a backup goes to.
+const packCapacity = 8 << 20
 
 // packer collects blobs of one type into packs. Workers reserve room in turn
 // and seal into it side by side.

@@ -18,7 +18,7 @@ import (
 // WriterOptions tunes a Writer. The zero value is right.
 type WriterOptions struct {
 	Workers int // goroutines that hash, compress and seal; 0: as the Repository
-	Uploads int // packs under way to the storage at a time, 16 MiB each; 0 means 2
+	Uploads int // packs under way to the storage at a time, 8 MiB each; 0 means 2
 	// Level is zstd's for file content. 0 means the fastest; levels above
 	// the default are not taken.
 	Level zstd.EncoderLevel
@@ -49,7 +49,7 @@ const (
 	indexInterval = 10 * time.Minute
 	// queuedBytes is what may wait or be worked on for each worker, by the
 	// capacity of the buffers; the least is for two.
-	queuedBytes = 5 << 20
+	queuedBytes = 4 << 20
 	queuedJobs  = 256
 )
 

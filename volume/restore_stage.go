@@ -19,10 +19,10 @@ const (
 	stageWriters = 4
 	// maxWanted bounds the places for blobs that are asked for at once, and so
 	// the memory for them.
-	maxWanted = 1 << 15
+	maxWanted = 1 << 14
 	// maxBuffered bounds the content that has come and is not yet written, in
 	// bytes; a greater blob comes alone.
-	maxBuffered = 16 << 20
+	maxBuffered = 8 << 20
 )
 
 // spot is a place for a blob in a file.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 )
 
 const jobWalk = "walk"
@@ -17,6 +18,9 @@ type WalkRequest struct {
 	// Exclude are doublestar globs, anchored by a leading "/", else matched at
 	// any depth; a directory that matches is left out with all below it.
 	Exclude []string `json:"exclude,omitempty"`
+	// Stall is how long the helper may send nothing while it is waited for; the
+	// walk then fails with ErrSilent. 0: for ever.
+	Stall time.Duration `json:"-"`
 }
 
 type walkHeader struct {
@@ -83,7 +87,7 @@ func walkTo(ctx context.Context, r *root, exclude excluder, s *stream) error {
 const (
 	batchesAhead = 8
 	batchItems   = 64
-	batchContent = 1 << 20
+	batchContent = 512 << 10
 	smallFile    = 256 << 10 // files up to this size are read ahead
 )
 
