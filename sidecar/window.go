@@ -243,7 +243,7 @@ func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, trees *a
 	if parent.tree != nil {
 		known = archive.Known(ctx, trees, *parent.tree, parent.trust)
 	}
-	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Exclude}, known, spool)
+	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Exclude, Stall: r.app.Settings.Stall}, known, spool)
 }
 
 func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, trees *archive.Trees, parent parentTree) (*archive.Result, error) {

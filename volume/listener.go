@@ -142,7 +142,8 @@ func (l *Listener) greet(conn *net.UnixConn) {
 		p.peer.drop(conn)
 		return
 	}
-	p.peer.add(&peerConn{conn: conn, r: bufio.NewReaderSize(conn, readBuffer)})
+	wait := &patience{Conn: conn}
+	p.peer.add(&peerConn{conn: conn, r: bufio.NewReaderSize(wait, readBuffer), wait: wait})
 }
 
 // find looks through all pending tokens, so that its duration tells nothing.

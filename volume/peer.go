@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -49,6 +51,41 @@ type Peer struct {
 type peerConn struct {
 	conn net.Conn
 	r    *bufio.Reader
+	wait *patience
+}
+
+// ErrSilent says that the helper sent nothing for as long as it may take: it
+// waits for a filesystem that does not answer.
+var ErrSilent = errors.New("the helper has fallen silent; does the volume's filesystem, an NFS server for example, still answer?")
+
+// patience reads from a connection, and bounds how long it waits for the next
+// bytes. Time in which nobody reads does not count.
+type patience struct {
+	net.Conn
+	limit atomic.Int64 // nanoseconds; 0: for ever
+}
+
+func (p *patience) Read(b []byte) (int, error) {
+	limit := time.Duration(p.limit.Load())
+	if limit > 0 {
+		if err := p.SetReadDeadline(time.Now().Add(limit)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := p.Conn.Read(b)
+	if limit > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("for %s: %w", limit, ErrSilent)
+	}
+	return n, err
+}
+
+// patient bounds the waiting on a connection; 0 waits for ever again.
+func (c *peerConn) patient(limit time.Duration) error {
+	c.wait.limit.Store(int64(limit))
+	if limit > 0 {
+		return nil
+	}
+	return c.conn.SetReadDeadline(time.Time{})
 }
 
 func newPeer(n int, forget func()) *Peer {
@@ -219,6 +256,10 @@ func (j *call) done() {
 	j.once.Do(func() {
 		if !j.ended() || !j.stop() {
 			j.stop()
+			j.peer.drop(j.conn.conn)
+			return
+		}
+		if j.conn.patient(0) != nil {
 			j.peer.drop(j.conn.conn)
 			return
 		}

@@ -50,6 +50,13 @@ func (p *Peer) Walk(ctx context.Context, req WalkRequest, known KnownSource, spo
 		}
 		return nil, err
 	}
+	if err := c.conn.patient(req.Stall); err != nil {
+		c.done()
+		if sp != nil {
+			sp.close()
+		}
+		return nil, fmt.Errorf("walk the volume: %w", err)
+	}
 	w := &Walk{call: c, spool: sp, drained: make(chan struct{})}
 	sendCtx, cancel := context.WithCancel(ctx)
 	w.unsend = cancel
