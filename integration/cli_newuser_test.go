@@ -45,6 +45,7 @@ func TestReadmeWorksAsWritten(t *testing.T) {
 	p.write(".env", "RIPPLEBAK_PASSWORD=written-in-env\n")
 	p.readmeCommands(t)
 	p.downTakesNoBackups(t)
+	p.underAnotherName(t)
 }
 
 // readmeCommands runs the commands of the README's first script, in its order.
@@ -113,6 +114,64 @@ func (p *project) downTakesNoBackups(t *testing.T) {
 	}
 	if got := p.inVolume("uploads", "cat file"); got != "kept\n" {
 		t.Errorf("the file holds %q", got)
+	}
+}
+
+// On a new machine the folder often has another name, and with it the project:
+// the message says what to do, and by its ID the snapshot comes back.
+func (p *project) underAnotherName(t *testing.T) {
+	id := p.snapshots()[0].ID
+	old := p.name
+	other := *p
+	other.name += "x"
+	b, err := os.ReadFile(filepath.Join(p.dir, "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mustCompose("--profile", "backup", "down", "-v")
+	p.write("compose.yaml", strings.Replace(string(b), "name: "+old, "name: "+other.name, 1))
+	defer func() {
+		other.down()
+		p.write("compose.yaml", string(b))
+	}()
+	other.mustCompose("up", "-d")
+	eventually(t, "the database answers", func() bool {
+		return other.compose("exec", "-T", "db", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres").code == 0
+	})
+	if r := other.run("restore", "latest", "--yes"); r.code != 1 || !strings.Contains(r.stderr, old) || !strings.Contains(r.stderr, "snapshots --all") {
+		t.Errorf("under another name: %s", r)
+	}
+	if out := other.mustRun("snapshots", "--all"); !strings.Contains(out, id[:8]) {
+		t.Errorf("snapshots --all does not list %s:\n%s", id, out)
+	}
+	var last string
+	var all []snapshotInfo
+	other.decode(other.mustRun("snapshots", "--all", "--json"), &all)
+	for _, s := range all {
+		if !s.Safety {
+			last = s.ID
+		}
+	}
+	other.mustRun("restore", last, "--yes")
+	if got := other.inVolume("uploads", "cat file"); got != "kept\n" {
+		t.Errorf("the file holds %q", got)
+	}
+	if got := other.sql("postgres", "SELECT count(*) FROM kept"); got != "100" {
+		t.Errorf("%s rows came back, want 100", got)
+	}
+}
+
+// A backup on a terminal, where lines are redrawn while the log is written
+// above them.
+func TestBackupOnATerminal(t *testing.T) {
+	p := newFilesProject(t, "stop")
+	p.inVolume("data", "head -c 30000000 /dev/urandom > d/more")
+	r := command(t, p.dir, p.environ(), "", "script", "-qec", "docker compose run --rm backup backup", "/dev/null")
+	if r.code != 0 || !strings.Contains(r.stdout, "snapshot ") || strings.Contains(r.stdout, "panic") || !strings.Contains(r.stdout, "item saved") {
+		t.Errorf("backup on a terminal: %s", r)
+	}
+	if got := p.state("app"); got != "running" {
+		t.Errorf("the service is %q", got)
 	}
 }
 

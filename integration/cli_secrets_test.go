@@ -37,7 +37,7 @@ services:
     image: ${FILES_IMAGE}
     # It does not end by TERM, so that the helper waits between its two walks.
     command: ["sh", "-c", "trap '' TERM; sleep infinity & while :; do wait; done"]
-    stop_grace_period: 3s
+    stop_grace_period: 1s
     environment:
       DATABASE_URL: postgres://shop:s3cret-in-url@db/shop
       DB_PASSWORD: s3cret-of-app

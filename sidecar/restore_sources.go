@@ -89,9 +89,30 @@ func (r *restore) candidates(ctx context.Context) ([]*snapshot, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: project %q has none in this repository", repository.ErrNoSnapshot, project)
+		return nil, r.app.noneOf(ctx, repo, project)
 	}
 	return out, nil
+}
+
+// noneOf says that a project has no snapshot, and which others have: on a new
+// machine the folder, after which Compose names a project, is often another.
+func (a *App) noneOf(ctx context.Context, repo *repository.Repository, project string) error {
+	err := fmt.Errorf("%w: project %q has none in this repository", repository.ErrNoSnapshot, project)
+	all, _, lerr := repo.Snapshots(ctx)
+	if lerr != nil {
+		return errors.Join(err, lerr)
+	}
+	var others []string
+	for _, s := range all {
+		if p := projectOf(&s.Snapshot, ""); p != "" && p != project && !slices.Contains(others, p) {
+			others = append(others, p)
+		}
+	}
+	if len(others) == 0 {
+		return err
+	}
+	slices.Sort(others)
+	return fmt.Errorf("%w, which has some of %s: give this project that name (name: in the compose file), or name a snapshot by the ID that \"snapshots --all\" shows", err, strings.Join(others[:min(len(others), 5)], ", "))
 }
 
 // complete says whether every item of the newest manifest is good in one of
