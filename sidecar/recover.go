@@ -196,7 +196,7 @@ func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v 
 	if err != nil {
 		return volume.NothingPending, err
 	}
-	outcome, err := c.peer.Recover(ctx, mountPoint(0), v.ID)
+	outcome, err := c.peer.Recover(ctx, h.mountPoint(0), v.ID)
 	if cerr := c.close(ctx); cerr != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(cerr.Error()))
 	}
