@@ -58,12 +58,13 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 		a.recordBegin(h)
 		defer func() { a.recordEnd(h, report, err, ctx.Err() != nil) }()
 	}
-	p, d, v, err := a.prepareBackup(ctx, h, opt)
+	p, d, v, e, err := a.prepareBackup(ctx, h, opt, id)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close(ctx)) }()
-	return a.carryOut(v.lock.Context(), h, p, d, v, id, false)
+	defer func() { err = errors.Join(err, e.end(ctx)) }()
+	return a.carryOutWith(v.lock.Context(), h, p, d, v, id, false, e)
 }
 
 // lockPatience is how long every command waits for the run lock: serve takes it
@@ -91,14 +92,18 @@ func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration)
 // prepareBackup reads the project and opens the repository at the same time,
 // because both take a while and neither changes a thing. A repository is made
 // only for a plan that is sound. It returns only when the repository is there,
-// open and locked.
-func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions) (p *plan.Plan, d *discovery, v *vault, err error) {
+// open and locked. Once the plan is sound its first helper starts, which
+// changes nothing either.
+func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions, id string) (p *plan.Plan, d *discovery, v *vault, e *early, err error) {
 	g, gctx := errgroup.WithContext(ctx)
 	var problems error
 	g.Go(func() (err error) {
 		p, d, err = a.makePlan(gctx, h, opt.Services)
 		if err == nil && len(p.Problems) > 0 {
 			problems = &ProblemsError{Problems: p.Problems}
+		}
+		if err == nil && problems == nil {
+			e = a.startEarly(ctx, h, p, id)
 		}
 		return err
 	})
@@ -125,16 +130,24 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions) (p 
 	if err == nil {
 		err = v.repo.LoadIndex(ctx)
 	}
+	if err != nil {
+		err = errors.Join(err, e.end(ctx))
+	}
 	if err != nil && v != nil {
 		err = errors.Join(err, v.close(ctx))
 	}
-	return p, d, v, err
+	return p, d, v, e, err
 }
 
 // carryOut executes a plan and commits.
 func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety bool) (*BackupReport, error) {
+	return a.carryOutWith(ctx, h, p, d, v, id, safety, nil)
+}
+
+// carryOutWith is carryOut with a helper that has been started already, or nil.
+func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety bool, e *early) (*BackupReport, error) {
 	r := &run{
-		app: a, host: h, found: d, plan: p, vault: v, id: id, started: a.Now(), safety: safety,
+		app: a, host: h, found: d, plan: p, vault: v, id: id, started: a.Now(), safety: safety, early: e,
 		windows: map[string]*windowRun{}, downtime: map[string]time.Duration{},
 		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
 	}
@@ -143,7 +156,9 @@ func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery,
 	if r.parents, err = a.findParents(ctx, v.repo, h.project, volumeKeys(p)); err != nil {
 		return nil, err
 	}
-	if h.hasSocket() {
+	if e != nil {
+		r.listener = e.listener // whose owner closes it
+	} else if h.hasSocket() {
 		if r.listener, err = volume.Listen(a.Settings.RunDir); err != nil {
 			return nil, err
 		}
@@ -153,6 +168,7 @@ func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery,
 		return nil, err
 	}
 	report, err := r.finish(ctx, r.execute(ctx))
+	r.removing.Wait()
 	if safety && r.down != nil {
 		report = nil // nothing may be overwritten while that is not put right
 	}

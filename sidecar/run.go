@@ -31,6 +31,8 @@ type run struct {
 	parents *parents
 
 	listener *volume.Listener
+	early    *early         // the first window's helper, or nil
+	removing sync.WaitGroup // of helpers that have ended, while the run goes on
 	windows  map[string]*windowRun
 
 	mu       sync.Mutex

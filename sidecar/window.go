@@ -133,9 +133,12 @@ func (r *run) helperFailed(ctx context.Context, keys []string, err error) error 
 }
 
 func (r *run) addHelper(ctx context.Context, w *windowRun, keys, names []string) error {
-	h, err := r.app.startHelper(ctx, r.host, r.listener, r.id, names, false)
-	if err != nil {
-		return err
+	h := r.early.take(names)
+	if h == nil {
+		var err error
+		if h, err = r.app.startHelper(ctx, r.host, r.listener, r.id, names, false); err != nil {
+			return err
+		}
 	}
 	w.helpers = append(w.helpers, h)
 	for i, k := range keys {
@@ -356,12 +359,15 @@ func (r *run) volumeSaved(key string, res *archive.Result) {
 func warningText(w volume.Warning) string { return fmt.Sprintf("%q: %s", w.Path, w.Text) }
 
 // closeWindow waits until the window's walks are saved, and ends its helpers.
+// Their containers are removed while the run goes on, and gone when it ends.
 func (r *run) closeWindow(ctx context.Context, w *windowRun) error {
 	err := w.saves.Wait()
 	for _, h := range w.helpers {
-		if cerr := h.close(ctx); cerr != nil {
-			r.warn("a helper could not be removed, the next run tries it again: %v", cerr)
-		}
+		r.removing.Go(func() {
+			if err := h.close(context.WithoutCancel(ctx)); err != nil {
+				r.warn("a helper could not be removed, the next run tries it again: %v", err)
+			}
+		})
 	}
 	w.helpers = nil
 	return err
