@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/docker/go-units"
 )
@@ -127,8 +128,21 @@ func measureBackup(ctx context.Context, d *dataset, t tool, op, cache string, in
 func measureRestores(ctx context.Context, d *dataset, tools []tool, cache string, into samples) error {
 	slices.SortStableFunc(tools, func(a, b tool) int { return rank(a) - rank(b) })
 	for _, t := range tools {
-		if err := prepareRestore(ctx, t, cache); err != nil {
+		if err := t.empty(); err != nil {
 			return err
+		}
+	}
+	if err := settle(ctx, d); err != nil {
+		return err
+	}
+	for _, t := range tools {
+		if err := dropCaches(); err != nil {
+			return err
+		}
+		if cache != "cold" {
+			if err := readAll(ctx, t.repository()); err != nil {
+				return err
+			}
 		}
 		f, err := t.restore(ctx)
 		if err != nil {
@@ -139,21 +153,26 @@ func measureRestores(ctx context.Context, d *dataset, tools []tool, cache string
 	return nil
 }
 
-// prepareRestore empties the place that is restored into and the page cache,
-// and, warm, reads the repository. The cache is emptied in any case: ext4
-// without a journal passes over inodes that were freed a short while ago, as
-// long as their blocks are cached, and so the creation of files after the
-// removal of as many takes several times as long. Who comes first after a
-// removal must not pay for it.
-func prepareRestore(ctx context.Context, t tool, cache string) error {
-	if err := t.empty(); err != nil {
+// settle waits until the filesystem has forgotten the many files that were
+// removed just now. ext4 without a journal does not give out an inode again
+// within a minute; until then each new file costs a search past all of them,
+// and whoever restores into the place of the removed ones would pay for it.
+func settle(ctx context.Context, d *dataset) error {
+	if !d.manyFiles() {
+		return nil
+	}
+	if err := dropCaches(); err != nil { // what is dirty counts for longer
 		return err
 	}
-	if err := dropCaches(); err != nil || cache == "cold" {
-		return err
+	select {
+	case <-time.After(settleTime):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return readAll(ctx, t.repository())
 }
+
+const settleTime = 65 * time.Second
 
 func rank(t tool) int {
 	if _, ok := t.(*ours); ok {
