@@ -24,6 +24,7 @@ type App struct {
 	// Crash is called at each named crash point; nil in production.
 	Crash func(point string)
 
+	mounts     string // where helpers have their volumes, if not at mountRoot
 	redactOnce sync.Once
 	redact     *Redactor
 }

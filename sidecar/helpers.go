@@ -35,9 +35,12 @@ type helper struct {
 	peer *volume.Peer
 }
 
+// mountRoot is where helpers have their volumes.
+const mountRoot = "/volumes"
+
 // mountPoint is where a helper finds its nth volume. Volumes' names are
 // hostile, so that they are no paths.
-func mountPoint(n int) string { return fmt.Sprintf("/volumes/%d", n) }
+func (h *host) mountPoint(n int) string { return fmt.Sprintf("%s/%d", h.mounts, n) }
 
 // readCaps is what reading takes, writeCaps what restoring takes.
 func readCaps() []string { return []string{"DAC_READ_SEARCH"} }
@@ -72,7 +75,7 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		spec.Env = append(spec.Env, crashEnv(run)...)
 	}
 	for i, v := range volumes {
-		spec.Mounts = append(spec.Mounts, docker.HelperMount{Volume: v, Target: mountPoint(i), ReadOnly: !write})
+		spec.Mounts = append(spec.Mounts, docker.HelperMount{Volume: v, Target: h.mountPoint(i), ReadOnly: !write})
 	}
 	c, err := h.engine.StartHelper(ctx, spec)
 	if err != nil {

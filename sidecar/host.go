@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type host struct {
 	socketVolume, socketBind string
 	// image is what helpers run.
 	image string
+	// mounts is where helpers have their volumes.
+	mounts string
 	// now is the App's clock.
 	now func() time.Time
 }
@@ -59,7 +62,7 @@ func (a *App) lookAround(ctx context.Context) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{engine: engine, now: a.Now}
+	h := &host{engine: engine, now: a.Now, mounts: cmp.Or(a.mounts, mountRoot)}
 	if err := a.fill(ctx, h); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}

@@ -75,7 +75,7 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 	info := src.item.VolumeInfo
 	key := src.item.Key()
 	return volume.RestoreRequest{
-		Root: mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra,
+		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra,
 		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {
@@ -93,7 +93,7 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 func (r *restore) settleVolume(ctx context.Context, c *helper, entry state.VolumeRestore, out *RestoredItem, failed error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*helperStart)
 	defer cancel()
-	outcome, err := c.peer.Recover(ctx, mountPoint(0), r.id)
+	outcome, err := c.peer.Recover(ctx, r.host.mountPoint(0), r.id)
 	if err != nil {
 		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry)
 	}
