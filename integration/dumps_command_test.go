@@ -49,7 +49,7 @@ func TestF01_F02_F03_F09_FailedDumps(t *testing.T) {
 		f.heal()
 		f.sql("other", "UPDATE t SET x = 43")
 		f.shimShop("exit 4")
-		f.assertShopFailed(f.run("backup", "--json"))
+		f.assertOlderShopIsTaken(f.assertShopFailed(f.run("backup", "--json")).Snapshot)
 		f.heal()
 		f.sql("shop", "DROP TABLE orders")
 		f.sql("other", "UPDATE t SET x = 7")
@@ -71,8 +71,8 @@ func TestF01_F02_F03_F09_FailedDumps(t *testing.T) {
 // memory, once before it succeeds and once before it fails.
 func TestF10_LotsOfStderr(t *testing.T) {
 	f := newDumpFault(t)
-	f.limitMemory("256m")
-	const flood = `head -c 700M /dev/zero | tr '\0' e | fold -w 1000 >&2`
+	f.limitMemory("192m")
+	const flood = `head -c 400M /dev/zero | tr '\0' e | fold -w 1000 >&2`
 	t.Run("F10_before_success", func(t *testing.T) {
 		f := f.with(t)
 		f.shimShop(flood + `; exec "$real" "$@"`)
@@ -84,7 +84,6 @@ func TestF10_LotsOfStderr(t *testing.T) {
 	t.Run("F10_before_failure", func(t *testing.T) {
 		f := f.with(t)
 		f.heal()
-		f.good = f.backup().Snapshot
 		f.shimShop(`"$real" "$@" | head -c 90000; ` + flood + `; echo "the last words" >&2; exit 3`)
 		r := f.run("backup", "--json")
 		f.assertShopFailed(r, "the last words")

@@ -27,7 +27,7 @@ func TestF04_F05_F06_F11_ContainerInMidDump(t *testing.T) {
 		must(t, "docker", "kill", f.containerID("db"))
 		r := wait()
 		f.up("db")
-		f.assertShopFailed(r, "137")
+		f.assertOlderShopIsTaken(f.assertShopFailed(r, "137").Snapshot)
 		f.cleanRun()
 	})
 	t.Run("F05_removed_and_recreated", func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestF04_F05_F06_F11_ContainerInMidDump(t *testing.T) {
 		if f.containerID("db") == old {
 			t.Fatal("the container was not recreated")
 		}
-		f.assertShopFailed(wait(), "137")
+		f.assertOlderShopIsTaken(f.assertShopFailed(wait(), "137").Snapshot)
 		f.cleanRun() // finds the new one
 	})
 	t.Run("F11_never_ends", func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestF04_F05_F06_F11_ContainerInMidDump(t *testing.T) {
 		f.good = f.cleanRun()
 		f.shimShop(`trap '' TERM INT; while :; do echo never-ending; sleep 0.1; done`)
 		r := f.runEnv([]string{"RIPPLEBAK_DEADLINE=8s"}, "backup", "--json")
-		f.assertShopFailed(r, "8s")
+		f.assertOlderShopIsTaken(f.assertShopFailed(r, "8s").Snapshot)
 		if ps := f.processes("db"); strings.Contains(ps, "pg_dump") {
 			t.Errorf("the command still runs in the container:\n%s", ps)
 		}
@@ -67,7 +67,7 @@ func TestF04_F05_F06_F11_ContainerInMidDump(t *testing.T) {
 		r := wait()
 		took := time.Since(began)
 		must(t, "docker", "unpause", f.containerID("db"))
-		f.assertShopFailed(r, "paused", "5s")
+		f.assertOlderShopIsTaken(f.assertShopFailed(r, "paused", "5s").Snapshot)
 		if took > 90*time.Second {
 			t.Errorf("the run took %s", took)
 		}
