@@ -24,24 +24,25 @@ func (a *App) Serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.comeUp(ctx, dir, s); err != nil {
-		return err
-	}
+	a.comeUp(dir, s)
 	missed := a.missed(dir, s)
 	if missed {
 		a.Log.Info().Msg("a run was missed while the sidecar was down: making it up")
 	}
+	next := s.Next(a.Now()) // may fall due while we look around
 	a.logNext(s)
 	a.lookForDead(ctx)
 	a.rehearse(ctx, dir)
 	if missed && ctx.Err() == nil {
 		a.scheduledRun(ctx, s)
+		next = s.Next(a.Now())
 	}
-	return a.loop(ctx, s)
+	return a.loop(ctx, s, next)
 }
 
-// comeUp says that we serve, and clears up after runs that died.
-func (a *App) comeUp(ctx context.Context, dir *state.Dir, s *schedule.Schedule) error {
+// comeUp says that we serve. A state volume that cannot be written must not
+// keep backups from being made.
+func (a *App) comeUp(dir *state.Dir, s *schedule.Schedule) {
 	now := a.Now()
 	err := dir.UpdateHistory(func(h *state.History) {
 		h.Interval = s.Interval(now)
@@ -50,10 +51,9 @@ func (a *App) comeUp(ctx context.Context, dir *state.Dir, s *schedule.Schedule) 
 		}
 	})
 	if err != nil {
-		return err
+		a.Log.Error().Msg("the state volume cannot be written, so that health and missed runs are not known: " + a.Redactor().Redact(err.Error()))
 	}
 	a.Log.Info().Str("version", a.Version).Str("schedule", s.String()).Str("zone", a.Settings.Location.String()).Msg("serving")
-	return ctx.Err()
 }
 
 // rehearse finds out at start what would make the run of the night fail, and
@@ -109,8 +109,7 @@ func (a *App) logNext(s *schedule.Schedule) {
 // It goes by the clock on the wall and looks at it every minute, for a timer
 // stands still while the machine sleeps and knows nothing of a clock that is
 // set. What falls due during a run is not run once more behind it.
-func (a *App) loop(ctx context.Context, s *schedule.Schedule) error {
-	next := s.Next(a.Now())
+func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time) error {
 	for {
 		if pause(ctx, min(recoverEvery, next.Sub(a.Now()))) != nil {
 			a.Log.Info().Msg("stopping")
