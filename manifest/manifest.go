@@ -149,6 +149,8 @@ type VolumeInfo struct {
 	// restore. Unreadable are paths that could not be read.
 	Exclude    []string `json:"exclude,omitempty"`
 	Unreadable []string `json:"unreadable,omitempty"`
+	// UnreadableCount is how many there were, of which Unreadable are the first.
+	UnreadableCount int64 `json:"unreadable_count,omitempty"`
 	// UsedBy are the services that mounted the volume.
 	UsedBy []string `json:"used_by,omitempty"`
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	"github.com/ripplebak/ripplebak/archive"
+	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/volume"
@@ -46,6 +48,9 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	it, _ := r.plan.Item(key)
 	src := r.sources[key]
 	entry := state.VolumeRestore{ID: r.id, Key: it.Name, Docker: it.Volume.Docker}
+	if err := r.unused(ctx, it.Volume.Docker); err != nil {
+		return err
+	}
 	r.journal.Volumes = append(r.journal.Volumes, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
 		r.forgetVolume() // nothing was begun
@@ -66,8 +71,33 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 		return r.settleVolume(ctx, c, entry, out, err)
 	}
 	took(out, report)
+	if info := src.item.VolumeInfo; manyUnreadable(info) {
+		out.Notes = append(out.Notes, fmt.Sprintf("nothing was removed: %d files could not be read when it was saved, too many to know which", info.UnreadableCount))
+	}
 	r.volumeDone()
 	return nil
+}
+
+// unused refuses a volume that somebody uses who was not there when the restore
+// was planned, or who was started since.
+func (r *restore) unused(ctx context.Context, volume string) error {
+	users, err := r.host.engine.VolumeUsers(ctx, volume)
+	if err != nil {
+		return err
+	}
+	for _, c := range users {
+		_, helper := c.Labels[compose.LabelHelper]
+		if c.Running && !helper && c.ID != r.host.selfID() && c.Labels[compose.LabelSidecar] != "true" {
+			return fmt.Errorf("container %s uses it, and was started while the restore was under way: stop it and restore again", c.Name)
+		}
+	}
+	return nil
+}
+
+// manyUnreadable says whether more files could not be read than the manifest
+// names. What it does not name cannot be told from what is extra.
+func manyUnreadable(info *manifest.VolumeInfo) bool {
+	return info.UnreadableCount > int64(len(info.Unreadable))
 }
 
 // restoreRequest says what the manifest knows of the volume.
@@ -75,7 +105,7 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 	info := src.item.VolumeInfo
 	key := src.item.Key()
 	return volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra,
+		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info),
 		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {

@@ -341,6 +341,7 @@ func (r *run) volumeSaved(key string, res *archive.Result) {
 	for _, w := range res.Warnings {
 		i.Warnings = append(i.Warnings, warningText(w))
 	}
+	i.VolumeInfo.UnreadableCount = res.UnreadableCount
 	for _, w := range res.Unreadable {
 		i.VolumeInfo.Unreadable = append(i.VolumeInfo.Unreadable, w.Path)
 		i.Warnings = append(i.Warnings, warningText(w))
