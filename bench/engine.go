@@ -37,7 +37,7 @@ func engineMain(args []string) error {
 		defer pprof.StopCPUProfile()
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(25) // as the program does
+		debug.SetGCPercent(10) // as the program does
 	}
 	ctx := context.Background()
 	store, err := local.Open(args[1], local.Options{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math/bits"
 	"sync"
@@ -225,16 +226,16 @@ func (s *stager) fetch(ctx context.Context, b *fetchBatch) error {
 		return nil
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	loads := make(chan load, 4*stageWriters)
+	loads := makeLanes()
 	room := semaphore.NewWeighted(maxBuffered)
 	pool := &bufferPool{}
-	for range stageWriters {
-		group.Go(func() error { return s.write(loads, room, pool) })
+	for _, lane := range loads {
+		group.Go(func() error { return s.write(lane, room, pool) })
 	}
 	group.Go(func() error {
-		defer close(loads)
+		defer loads.close()
 		for _, t := range b.files {
-			if err := send(ctx, loads, load{file: t}); err != nil {
+			if err := loads.send(ctx, load{file: t}); err != nil {
 				return err
 			}
 		}
@@ -246,17 +247,53 @@ func (s *stager) fetch(ctx context.Context, b *fetchBatch) error {
 	return group.Wait()
 }
 
-func send(ctx context.Context, loads chan<- load, l load) error {
+// lanes lead to the writers. What is new in a directory goes to one of them,
+// for making files in one directory the kernel lets only one do at a time, and
+// waiting for each other costs more than it brings.
+type lanes []chan load
+
+// laneLength is how much may wait for one writer: some directories of small
+// files, so that the others have work meanwhile.
+const laneLength = 256
+
+func makeLanes() lanes {
+	l := make(lanes, stageWriters)
+	for i := range l {
+		l[i] = make(chan load, laneLength)
+	}
+	return l
+}
+
+func (ls lanes) send(ctx context.Context, l load) error {
 	select {
-	case loads <- l:
+	case ls[l.lane()%uint32(len(ls))] <- l:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
+func (ls lanes) close() {
+	for _, lane := range ls {
+		close(lane)
+	}
+}
+
+// lane is the same for the files of a directory. The parts of large files are
+// written side by side.
+func (l *load) lane() uint32 {
+	t, part := l.file, int64(0)
+	if t == nil {
+		t, part = l.spots[0].file, l.spots[0].offset
+	}
+	dir, _ := splitPath(t.path)
+	h := fnv.New32a()
+	h.Write([]byte(dir)) // never fails
+	return h.Sum32() + uint32(part>>20)
+}
+
 // receive asks for the blobs of a batch and hands on what comes.
-func (s *stager) receive(ctx context.Context, b *fetchBatch, loads chan<- load, room *semaphore.Weighted, pool *bufferPool) error {
+func (s *stager) receive(ctx context.Context, b *fetchBatch, loads lanes, room *semaphore.Weighted, pool *bufferPool) error {
 	list := make([]Blob, len(b.list))
 	for i := range b.list {
 		list[i] = b.list[i].blob
@@ -287,7 +324,7 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch, loads chan<- load, 
 		if err := s.src.read(l.data); err != nil {
 			return fmt.Errorf("receive content: %w", err)
 		}
-		if err := send(ctx, loads, l); err != nil {
+		if err := loads.send(ctx, l); err != nil {
 			return err
 		}
 	}

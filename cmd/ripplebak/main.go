@@ -31,7 +31,7 @@ func main() { os.Exit(start()) }
 // gcPercent is how much garbage may gather before it is collected, of what is
 // in use. Most of what is in use are large buffers that are used again and cost
 // the collector nothing to look at, so that little is paid for a small heap.
-const gcPercent = 25
+const gcPercent = 10
 
 func start() int {
 	if os.Getenv("GOGC") == "" {
