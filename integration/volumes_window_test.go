@@ -214,20 +214,6 @@ func freeze(t testing.TB, dir string) (thaw func()) {
 	return thaw
 }
 
-// assertKept asserts that a snapshot holds the last value that the app stored.
-func (p *project) assertKept(snapshot string) {
-	p.t.Helper()
-	dump := func(name string) string {
-		return p.mustRestic("dump", "--no-lock", "-q", snapshot, "/"+p.name+"/volumes/data/"+name)
-	}
-	mapped, value := dump("mapped"), dump("value")
-	for _, at := range []int{0, len(mapped) / 2} {
-		if got := strconv.FormatUint(binary.LittleEndian.Uint64([]byte(mapped[at:])), 10); got != value {
-			p.t.Errorf("the snapshot holds the value %s at %d, the last that was stored is %s", got, at, value)
-		}
-	}
-}
-
 // TestServiceIsBackBeforeTheUpload freezes the repository for as long as the
 // service is down: it has to come back all the same.
 func TestServiceIsBackBeforeTheUpload(t *testing.T) {
