@@ -172,6 +172,9 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 	if safety && r.down != nil {
 		report = nil // nothing may be overwritten while that is not put right
 	}
+	if r.down != nil && errors.Is(err, ErrIncomplete) {
+		err = errors.New(err.Error()) // what weighs more decides on the exit code
+	}
 	return report, errors.Join(err, r.down, r.writer.Close(context.WithoutCancel(ctx)))
 }
 

@@ -253,3 +253,37 @@ func TestLocksOfOtherEnginesAreNotDead(t *testing.T) {
 		}
 	}
 }
+
+// TestPostRunsAfterAKill: what a pre command began is ended by the next command.
+func TestPostRunsAfterAKill(t *testing.T) {
+	s := newShop(t)
+	var h hooks
+	s.f.Command("sh", h.run)
+	s.service("app", map[string]string{"enable": "true", "pre": "freeze", "post": "thaw"}, "data")
+	killed := ""
+	s.crashAt("mid-stream", func() { // what a kill would leave of the journal
+		for _, name := range s.files(s.path("state", "journal")) {
+			b, err := os.ReadFile(s.path("state", "journal", name))
+			if err != nil {
+				t.Error(err)
+			}
+			killed = string(b)
+		}
+	})
+	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.wantQuiet()
+	if killed == "" {
+		t.Fatal("no journal was there")
+	}
+	if err := os.WriteFile(s.path("state", "journal", "killed.json"), []byte(killed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.app.recoverNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(h.said, " "); got != "freeze thaw thaw" {
+		t.Errorf("commands %q", got)
+	}
+}

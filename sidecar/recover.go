@@ -13,6 +13,7 @@ import (
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/volume"
 )
@@ -104,7 +105,7 @@ func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 	if err := a.recoverVolumes(ctx, h, j); err != nil {
 		return err
 	}
-	err := errors.Join(a.recoverDatabases(ctx, h, j), a.recoverServices(ctx, h, j), a.recoverStopped(ctx, h, j))
+	err := errors.Join(a.recoverDatabases(ctx, h, j), a.recoverServices(ctx, h, j), a.recoverStopped(ctx, h, j), a.recoverPosts(ctx, h, j))
 	if j.Empty() {
 		return h.state.RemoveJournal(j.Run)
 	}
@@ -138,6 +139,25 @@ func (a *App) recoverStopped(ctx context.Context, h *host, j *state.Journal) err
 		}
 	}
 	j.ToStop = left
+	return errors.Join(errs...)
+}
+
+// recoverPosts runs the commands that end what pre commands have begun. One that
+// fails is not tried again; one of a service that does not run waits for it.
+func (a *App) recoverPosts(ctx context.Context, h *host, j *state.Journal) error {
+	var left []state.Post
+	var errs []error
+	for _, p := range j.Posts {
+		var exit *docker.ExitError
+		err := a.hook(ctx, h, plan.Operation{Do: plan.RunPost, Service: p.Service, Command: p.Command})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("service %q: the command of ripplebak.post failed: %w", p.Service, err))
+		}
+		if err != nil && !errors.As(err, &exit) {
+			left = append(left, p)
+		}
+	}
+	j.Posts = left
 	return errors.Join(errs...)
 }
 

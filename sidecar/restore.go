@@ -136,8 +136,8 @@ func (a *App) lockForRestore(ctx context.Context, v *vault, h *host, wait time.D
 	switch {
 	case err == nil:
 		return v.lock.Context(), nil
-	case errors.Is(err, storage.ErrDenied):
-		a.Log.Warn().Msg("the repository cannot be locked with these credentials: going on without; nothing else may prune it meanwhile")
+	case errors.Is(err, storage.ErrDenied), errors.Is(err, storage.ErrNoSpace):
+		a.Log.Warn().Str("error", a.Redactor().Redact(err.Error())).Msg("the repository cannot be locked: going on without; nothing else may prune it meanwhile")
 		return ctx, nil
 	}
 	return nil, err

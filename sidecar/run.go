@@ -41,9 +41,8 @@ type run struct {
 	journal  state.Journal
 	downtime map[string]time.Duration // by service
 
-	due      []state.Quiesced // of the journal's: what should be back by now
-	down     error            // why services are still down at the end
-	prepared []string         // services whose pre command was run, and not their post
+	due  []state.Quiesced // of the journal's: what should be back by now
+	down error            // why services are still down at the end
 }
 
 // result is what became of one item so far.

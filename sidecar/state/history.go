@@ -72,6 +72,9 @@ func (h History) Healthy(now time.Time) error {
 	if since.IsZero() {
 		since, what = h.ServingSince, "no backup has succeeded, and the start of serve"
 	}
+	if since.Sub(now) > limit {
+		return fmt.Errorf("%s was at %s by the clock of then, which is in the future: the clock was set back, and how old it is cannot be told", what, since.Format(time.RFC3339))
+	}
 	if age := now.Sub(since); age > limit {
 		why := ""
 		if h.LastError != "" {

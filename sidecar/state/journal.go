@@ -28,6 +28,14 @@ type Journal struct {
 	Volumes []VolumeRestore `json:"volumes,omitempty"`
 	// Databases are databases with a restore under way.
 	Databases []DatabaseRestore `json:"databases,omitempty"`
+	// Posts are the post commands of services whose pre command was begun.
+	Posts []Post `json:"posts,omitempty"`
+}
+
+// Post is a command that ends in a service what its pre command has begun.
+type Post struct {
+	Service string `json:"service"`
+	Command string `json:"command"`
 }
 
 // Quiesced is a service's container that was running and was stopped or paused
@@ -61,7 +69,7 @@ type DatabaseRestore struct {
 
 // Empty reports whether nothing is left to undo or finish.
 func (j *Journal) Empty() bool {
-	return len(j.Quiesced) == 0 && len(j.ToStop) == 0 && len(j.Volumes) == 0 && len(j.Databases) == 0
+	return len(j.Quiesced) == 0 && len(j.ToStop) == 0 && len(j.Volumes) == 0 && len(j.Databases) == 0 && len(j.Posts) == 0
 }
 
 func journalName(run string) string { return filepath.Join("journal", run+".json") }

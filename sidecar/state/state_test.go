@@ -196,3 +196,15 @@ func TestF33_LockHoldsThoughItCannotBeSigned(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestHealthOfAClockThatWasSetBack(t *testing.T) {
+	now := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)
+	h := History{Interval: 24 * time.Hour, LastGood: now.Add(time.Hour)}
+	if err := h.Healthy(now); err != nil {
+		t.Errorf("an hour ahead: %v", err)
+	}
+	h.LastGood = now.Add(365 * 24 * time.Hour)
+	if err := h.Healthy(now); err == nil || !strings.Contains(err.Error(), "in the future") {
+		t.Errorf("a year ahead: %v", err)
+	}
+}
