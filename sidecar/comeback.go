@@ -55,33 +55,35 @@ func outlive(ctx context.Context, limit time.Duration) (context.Context, context
 	})
 }
 
-// quiet stops or pauses what is in the list, which is in the journal already.
-// Once the Engine was asked, its answer is waited for though the run may end
-// meanwhile: whoever started a container that is about to end would find it
-// running, and leave it to its end.
+// quiet stops or pauses a service's containers, which are in the journal
+// already, all at once. Once the Engine was asked, its answer is waited for
+// though the run may end meanwhile: whoever started a container that is about
+// to end would find it running, and leave it to its end.
 func (h *host) quiet(ctx context.Context, list []state.Quiesced) error {
 	ctx, cancel := outlive(ctx, stopEnds)
 	defer cancel()
+	errs := make([]error, len(list))
+	var asked sync.WaitGroup
 	for i := range list {
-		q := &list[i]
-		err := error(nil)
-		if q.How == howPause {
-			err = h.engine.Pause(ctx, q.Container)
-		} else {
-			err = h.engine.Stop(ctx, q.Container, nil)
-		}
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, docker.ErrEngineGone) && ctx.Err() == nil {
-			q.At = time.Time{} // it was refused, so nothing is under way
-		}
-		for k := range list[i+1:] {
-			list[i+1+k].At = time.Time{} // nobody was asked to
-		}
-		return fmt.Errorf("%s service %q: %w", q.How, q.Service, err)
+		asked.Go(func() { errs[i] = h.quietOne(ctx, &list[i]) })
 	}
-	return nil
+	asked.Wait()
+	return errors.Join(errs...)
+}
+
+func (h *host) quietOne(ctx context.Context, q *state.Quiesced) (err error) {
+	if q.How == howPause {
+		err = h.engine.Pause(ctx, q.Container)
+	} else {
+		err = h.engine.Stop(ctx, q.Container, nil)
+	}
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, docker.ErrEngineGone) && ctx.Err() == nil {
+		q.At = time.Time{} // it was refused, so nothing is under way
+	}
+	return fmt.Errorf("%s service %q: %w", q.How, q.Service, err)
 }
 
 // howPause is the word of the journal for what was paused.

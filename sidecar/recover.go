@@ -117,7 +117,7 @@ func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
 func (a *App) recoverServices(ctx context.Context, h *host, j *state.Journal) (err error) {
 	list := j.Quiesced
 	j.Quiesced, err = h.bringBackAll(ctx, list, precedents(list), func(service string, _ bool) {
-		a.Log.Warn().Str("service", service).Msg("service brought back")
+		a.Log.Warn().Str("service", service).Msg("service runs again, unless it has been removed since")
 	})
 	return err
 }
