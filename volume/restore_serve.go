@@ -15,6 +15,11 @@ func serveRestore(ctx context.Context, header json.RawMessage, s *stream) error 
 	if err := json.Unmarshal(header, &h); err != nil {
 		return fmt.Errorf("read the restore's request: %w", err)
 	}
+	release, err := takeTurn(ctx, h.request().Root)
+	if err != nil {
+		return writeJSONMsg(s, msgReport, restoreResult{Error: err.Error(), Code: codeOf(err)})
+	}
+	defer release()
 	rep, err := runRestore(ctx, h.request(), &wireSupply{s: s}, crashPoints(ctx))
 	result := restoreResult{Report: rep}
 	if err != nil {
@@ -127,6 +132,11 @@ func serveRecover(ctx context.Context, header json.RawMessage, s *stream) error 
 			return err
 		}
 	}
+	release, err := takeTurn(ctx, h.Root)
+	if err != nil {
+		return writeAnswer(s, recoverResult{Error: err.Error()})
+	}
+	defer release()
 	outcome, err := recoverVolume(h.Root, h.ID, crashPoints(ctx))
 	result := recoverResult{Outcome: outcome}
 	if err != nil {
