@@ -153,7 +153,7 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 	}
 	r.prepare()
 	var err error
-	if r.parents, err = a.findParents(ctx, v.repo, h.project, volumeKeys(p)); err != nil {
+	if r.parents, err = a.findParents(ctx, v.repo, h.project, itemKeys(p)); err != nil {
 		return nil, err
 	}
 	if e != nil {
@@ -178,12 +178,10 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 	return report, errors.Join(err, r.down, r.writer.Close(context.WithoutCancel(ctx)))
 }
 
-func volumeKeys(p *plan.Plan) []string {
+func itemKeys(p *plan.Plan) []string {
 	var keys []string
 	for _, it := range p.Items {
-		if it.Volume != nil {
-			keys = append(keys, it.Key)
-		}
+		keys = append(keys, it.Key)
 	}
 	return keys
 }

@@ -72,6 +72,11 @@ func (r *run) good(key string) {
 		res.item.State = manifest.Good
 	}
 	res.item.Finished, res.done = r.app.Now(), true
+	if text, ok := r.parents.jump(key, res.item.Bytes); ok {
+		res.item.Warnings = append(res.item.Warnings, text)
+		r.warnings = append(r.warnings, key+": "+text)
+		r.app.Log.Warn().Str("item", key).Msg(text)
+	}
 	r.app.Log.Info().Str("item", key).Str("state", string(res.item.State)).Int64("bytes", res.item.Bytes).Int64("files", res.item.Files).
 		Float64("seconds", res.item.Finished.Sub(res.item.Started).Seconds()).Msg("item saved")
 	r.app.progress().End(key, string(res.item.State))
