@@ -20,10 +20,10 @@ const (
 	stageWriters = 4
 	// maxWanted bounds the places for blobs that are asked for at once, and so
 	// the memory for them.
-	maxWanted = 1 << 14
+	maxWanted = 1 << 13
 	// maxBuffered bounds the content that has come and is not yet written, in
 	// bytes; a greater blob comes alone.
-	maxBuffered = 8 << 20
+	maxBuffered = 4 << 20
 )
 
 // spot is a place for a blob in a file.
@@ -254,7 +254,7 @@ type lanes []chan load
 
 // laneLength is how much may wait for one writer: some directories of small
 // files, so that the others have work meanwhile.
-const laneLength = 256
+const laneLength = 128
 
 func makeLanes() lanes {
 	l := make(lanes, stageWriters)
