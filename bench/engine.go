@@ -93,7 +93,7 @@ func openEngine(ctx context.Context, store storage.Store) (*repository.Repositor
 func memoryFile(repo string) string { return filepath.Clean(repo) + ".memory" }
 
 func engineBackup(ctx context.Context, store storage.Store, repo *repository.Repository, peer *volume.Peer, place, dir string) error {
-	w, err := repo.NewWriter(ctx, store.Writer(), repository.WriterOptions{})
+	w, err := repo.NewWriter(ctx, store.Writer(), repository.WriterOptions{Uploads: 1})
 	if err != nil {
 		return err
 	}

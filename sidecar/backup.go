@@ -164,7 +164,7 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 		}
 		defer r.listener.Close()
 	}
-	if r.writer, err = v.repo.NewWriter(ctx, v.store.Writer(), repository.WriterOptions{CrashPoint: a.Crash}); err != nil {
+	if r.writer, err = v.repo.NewWriter(ctx, v.store.Writer(), repository.WriterOptions{CrashPoint: a.Crash, Uploads: a.uploads()}); err != nil {
 		return nil, err
 	}
 	report, err := r.finish(ctx, r.execute(ctx))
@@ -261,4 +261,13 @@ func (r *run) downtimeOf(key string) time.Duration {
 		}
 	}
 	return longest
+}
+
+// uploads is how many packs are stored at a time. A disk is kept busy by one,
+// and each takes memory; a network has latencies to be filled.
+func (a *App) uploads() int {
+	if a.localRepository() != "" {
+		return 1
+	}
+	return 2
 }
