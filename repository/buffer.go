@@ -27,7 +27,7 @@ const (
 var bufferClasses = [...]int{smallBuffer, treeBuffer, pageBuffer, chunkBuffer, 2 << 20, 4 << 20, packCapacity, 8<<20 + 128<<10}
 
 // keepBytes bounds what a pool keeps for later, all classes together.
-const keepBytes = 2 * packCapacity
+const keepBytes = packCapacity
 
 // buffer is a piece of memory that several jobs may hold.
 type buffer struct {

@@ -49,7 +49,7 @@ const (
 	indexInterval = 10 * time.Minute
 	// queuedBytes is what may wait or be worked on for each worker, by the
 	// capacity of the buffers; the least is for two.
-	queuedBytes = 4 << 20
+	queuedBytes = 3 << 20
 	queuedJobs  = 256
 )
 

@@ -21,9 +21,9 @@ const (
 	// maxWanted bounds the places for blobs that are asked for at once, and so
 	// the memory for them.
 	maxWanted = 1 << 13
-	// maxBuffered bounds the content that has come and is not yet written, in
-	// bytes; a greater blob comes alone.
-	maxBuffered = 4 << 20
+	// maxBuffered bounds the buffers of content that has come and is not yet
+	// written, in bytes; a greater blob comes alone.
+	maxBuffered = 6 << 20
 )
 
 // spot is a place for a blob in a file.
@@ -314,7 +314,7 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch, loads lanes, room *
 			return fmt.Errorf("%w: a blob that was not asked for, twice, or of another length", ErrProtocol)
 		}
 		w := &b.list[i]
-		l := load{spots: append([]spot{w.spot}, w.extra...), cost: min(int64(length), maxBuffered)}
+		l := load{spots: append([]spot{w.spot}, w.extra...), cost: min(int64(bufferSize(length)), maxBuffered)}
 		w.spot.file, w.extra = nil, nil
 		came++
 		if err := room.Acquire(ctx, l.cost); err != nil {
@@ -363,11 +363,15 @@ func (s *stager) writeLoad(l load) error {
 	return nil
 }
 
+// bufferClass is the power of two that holds n bytes, and bufferSize that many.
+func bufferClass(n int) int { return bits.Len(uint(n - 1)) }
+func bufferSize(n int) int  { return 1 << bufferClass(n) }
+
 // bufferPool keeps buffers by the power of two that they hold.
 type bufferPool struct{ pools [32]sync.Pool }
 
 func (p *bufferPool) get(n int) []byte {
-	class := bits.Len(uint(n - 1))
+	class := bufferClass(n)
 	if b, ok := p.pools[class].Get().(*[]byte); ok {
 		return (*b)[:n]
 	}
