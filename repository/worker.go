@@ -11,7 +11,7 @@ import (
 // of its own, so that workers meet only for the place in a pack.
 type worker struct {
 	w       *Writer
-	data    *zstd.Encoder
+	data    leveller
 	tree    *zstd.Encoder
 	decoder *zstd.Decoder
 	packed  *buffer // where blobs are compressed to
@@ -21,8 +21,10 @@ type worker struct {
 func newWorker(w *Writer) (*worker, error) {
 	p := &worker{w: w}
 	var err error
-	if p.data, err = newEncoder(w.opt.Level); err == nil {
+	p.data.fixed = w.opt.Level > 0
+	if p.data.fast, err = newEncoder(max(w.opt.Level, zstd.SpeedFastest)); err == nil {
 		p.tree, err = newEncoder(zstd.SpeedDefault)
+		p.data.usual = p.tree
 	}
 	if err == nil {
 		p.decoder, err = newBlobDecoder(1)
@@ -98,9 +100,9 @@ func (p *worker) compress(t BlobType, plain []byte) (body []byte, compressed boo
 		return plain, false, nil
 	}
 	p.packed, p.proof = p.roomy(p.packed, len(plain)), p.roomy(p.proof, len(plain))
-	enc := p.data
-	if t == TreeBlob {
-		enc = p.tree
+	enc := p.tree
+	if t == DataBlob {
+		enc = p.data.choose(plain)
 	}
 	packed, ok, err := deflate(enc, p.decoder, plain, p.packed.data, p.proof.data)
 	if err != nil || !ok {

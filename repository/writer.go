@@ -19,8 +19,9 @@ import (
 type WriterOptions struct {
 	Workers int // goroutines that hash, compress and seal; 0: as the Repository
 	Uploads int // packs under way to the storage at a time, 8 MiB each; 0 means 2
-	// Level is zstd's for file content. 0 means the fastest; levels above
-	// the default are not taken.
+	// Level is zstd's for file content. 0 means the fastest, or the default
+	// where that makes the data markedly smaller; levels above the default are
+	// not taken.
 	Level zstd.EncoderLevel
 	// CrashPoint is called at the named points after-packs, after-index and
 	// after-snapshot. Nil in production.
@@ -118,10 +119,7 @@ func (r *Repository) NewWriter(ctx context.Context, w storage.Writer, opt Writer
 	if opt.Uploads <= 0 {
 		opt.Uploads = defaultUploads
 	}
-	if opt.Level <= 0 {
-		opt.Level = zstd.SpeedFastest
-	}
-	opt.Level = min(opt.Level, zstd.SpeedDefault)
+	opt.Level = min(max(opt.Level, 0), zstd.SpeedDefault)
 	poly, err := parsePolynomial(r.config.ChunkerPolynomial)
 	if err != nil {
 		return nil, err
