@@ -38,6 +38,10 @@ type writer struct {
 // come.
 const maxOpenTargets = 256
 
+// writeBehind is the size from which the disk is told at once of what was
+// written, in bytes.
+const writeBehind = 256 << 10
+
 // put writes one blob of a file.
 func (w *writer) put(t *target, data []byte, offset int64) error {
 	t.mu.Lock()
@@ -49,6 +53,11 @@ func (w *writer) put(t *target, data []byte, offset int64) error {
 	if !isHole(data) {
 		if err := pwriteFull(t.fd, data, offset); err != nil {
 			return fmt.Errorf("write %q: %w", t.rec.entry.Path, err)
+		}
+		if len(data) >= writeBehind {
+			// The disk may begin; else it would stand still until the sync. A
+			// hint: the sync that counts comes when all is staged.
+			_ = unix.SyncFileRange(t.fd, offset, int64(len(data)), unix.SYNC_FILE_RANGE_WRITE)
 		}
 		t.end = max(t.end, offset+int64(len(data)))
 	} else if t.rec.reuse {
