@@ -1,6 +1,7 @@
 # make          the static binary, bin/ripplebak
 # make demo     the main job, on a real Compose project (KEEP=1 leaves it running)
 # make test     everything that is tested, Docker included
+# make bench    measures us against restic and borg (BENCH_JSON=FILE)
 #
 # Targets install or build what they need. Tools stay in the user's cache
 # folder, images in Docker.
@@ -12,7 +13,7 @@ export VERSION
 
 # The targets share two processors, images and one Docker Engine.
 .NOTPARALLEL:
-.PHONY: build image setup check race integration test demo demo-down fuzz clean distclean
+.PHONY: build image setup check race integration test bench demo demo-down fuzz clean distclean
 
 build:
 	scripts/build.sh bin/ripplebak
@@ -44,6 +45,10 @@ demo: image
 
 demo-down:
 	scripts/demo.sh down
+
+# docs/performance.md says what is measured; bench/main.go has the variables.
+bench: image
+	scripts/bench.sh
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
