@@ -16,6 +16,8 @@ type tool interface {
 	begin(ctx context.Context) error
 	end(ctx context.Context) error
 	backup(ctx context.Context) (figures, error)
+	// warm runs something small, so that programs are in memory.
+	warm(ctx context.Context) error
 	// empty empties the place that restore fills.
 	empty() error
 	// restore brings the newest snapshot back into an empty place, until it
@@ -48,6 +50,11 @@ func (r *restic) backup(ctx context.Context) (figures, error) {
 	return measureCommand(ctx, r.env(), "", "restic", "backup", "--quiet", r.data)
 }
 
+func (r *restic) warm(ctx context.Context) error {
+	_, err := measureCommand(ctx, r.env(), "", "restic", "snapshots")
+	return err
+}
+
 func (r *restic) empty() error { return emptyDir(r.target) }
 
 func (r *restic) restore(ctx context.Context) (figures, error) {
@@ -78,6 +85,11 @@ func (b *borg) end(context.Context) error {
 func (b *borg) backup(ctx context.Context) (figures, error) {
 	b.n++
 	return measureCommand(ctx, b.env(), "", "borg", "create", "--compression", "zstd,3", fmt.Sprintf("::a%d", b.n), b.data)
+}
+
+func (b *borg) warm(ctx context.Context) error {
+	_, err := measureCommand(ctx, b.env(), "", "borg", "list")
+	return err
 }
 
 func (b *borg) empty() error { return emptyDir(b.target) }
@@ -157,6 +169,13 @@ func (o *ours) backup(ctx context.Context) (figures, error) {
 	return o.measured(ctx, "backup")
 }
 
+// warm makes a container too, as every run does.
+func (o *ours) warm(ctx context.Context) error {
+	_, err := docker(ctx, "exec", benchSidecar, "/ripplebak", "plan")
+	_, rerr := docker(ctx, "run", "--rm", o.opt.image, "version")
+	return errors.Join(err, rerr)
+}
+
 func (o *ours) empty() error { return o.set.empty() }
 
 func (o *ours) restore(ctx context.Context) (figures, error) {
@@ -180,6 +199,8 @@ func (e *engine) end(context.Context) error {
 func (e *engine) backup(ctx context.Context) (figures, error) {
 	return measureCommand(ctx, nil, "", e.self, "engine", "backup", e.repo, e.data)
 }
+
+func (e *engine) warm(context.Context) error { return nil } // it is this program
 
 func (e *engine) empty() error { return emptyDir(e.target) }
 
