@@ -52,7 +52,8 @@ func writeCaps() []string {
 // startHelper starts a helper for the volumes (Docker's names), in this order,
 // and waits until it has called back.
 func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run string, volumes []string, write bool) (_ *helper, err error) {
-	pending := l.Expect(min(len(volumes), maxConnections))
+	connections := min(len(volumes), maxConnections)
+	pending := l.Expect(connections)
 	defer func() {
 		if err != nil {
 			pending.Close()
@@ -64,7 +65,7 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		Env: []string{
 			"RIPPLEBAK_HELPER_SOCKET=" + docker.SocketDir + "/" + path.Base(pending.Socket),
 			"RIPPLEBAK_HELPER_TOKEN=" + pending.Token,
-			fmt.Sprintf("RIPPLEBAK_HELPER_CONNECTIONS=%d", min(len(volumes), maxConnections)),
+			fmt.Sprintf("RIPPLEBAK_HELPER_CONNECTIONS=%d", connections),
 		},
 		Labels:       map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project},
 		SocketVolume: h.socketVolume, SocketBind: h.socketBind,

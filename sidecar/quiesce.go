@@ -16,29 +16,12 @@ func (r *run) quiesce(ctx context.Context, op plan.Operation) error {
 	if r.windowLost(op.Window) {
 		return nil
 	}
-	cs, err := r.host.containersOf(ctx, op.Service)
+	down, err := r.app.takeDown(ctx, r.host, &r.journal, op.Service, string(op.How), r.window(op.Window).down)
 	if err != nil {
 		return r.loseWindow(ctx, op.Window, err)
 	}
-	var now []state.Quiesced
-	for _, c := range cs {
-		if isUp(c) {
-			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: string(op.How), At: r.app.Now()})
-		}
-	}
-	if len(now) == 0 {
+	if !down {
 		return nil
-	}
-	// Dependencies come back first, so what is quiesced later goes in front.
-	r.journal.Quiesced = append(now, r.journal.Quiesced...)
-	if err := r.host.state.WriteJournal(&r.journal); err != nil {
-		r.journal.Quiesced = r.journal.Quiesced[len(now):]
-		return r.loseWindow(ctx, op.Window, err)
-	}
-	r.app.crash("after-journal")
-	r.window(op.Window).down(op.Service, r.app.Now())
-	if err := r.host.quiet(ctx, r.journal.Quiesced[:len(now)]); err != nil {
-		return r.loseWindow(ctx, op.Window, err)
 	}
 	r.app.Log.Info().Str("service", op.Service).Str("how", string(op.How)).Str("cause", op.Cause).Msg("service quiesced")
 	r.app.crash("after-stop")
@@ -50,6 +33,34 @@ const (
 	resumeTries = 3
 	resumePause = 2 * time.Second
 )
+
+// takeDown stops or pauses what runs of a service, and reports whether
+// anything did. Its names are in the journal before the first of it is
+// touched; since is told from when on the service counts as down.
+func (a *App) takeDown(ctx context.Context, h *host, j *state.Journal, service, how string, since func(string, time.Time)) (bool, error) {
+	cs, err := h.containersOf(ctx, service)
+	if err != nil {
+		return false, err
+	}
+	var now []state.Quiesced
+	for _, c := range cs {
+		if isUp(c) {
+			now = append(now, state.Quiesced{Service: service, Number: numberOf(c), Container: c.ID, How: how, At: a.Now()})
+		}
+	}
+	if len(now) == 0 {
+		return false, nil
+	}
+	// Dependencies come back first, so what is quiesced later goes in front.
+	j.Quiesced = append(now, j.Quiesced...)
+	if err := h.state.WriteJournal(j); err != nil {
+		j.Quiesced = j.Quiesced[len(now):]
+		return false, err
+	}
+	a.crash("after-journal")
+	since(service, a.Now())
+	return true, h.quiet(ctx, j.Quiesced[:len(now)])
+}
 
 // resume brings a service back. One that does not come back is tried again at
 // every step that follows, and on the way out.

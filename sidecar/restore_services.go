@@ -20,27 +20,8 @@ const readyPoll = 500 * time.Millisecond
 
 // stop stops a service's running containers, which are in the journal before.
 func (r *restore) stop(ctx context.Context, op plan.RestoreOperation) error {
-	cs, err := r.host.containersOf(ctx, op.Service)
-	if err != nil {
-		return err
-	}
-	var now []state.Quiesced
-	for _, c := range cs {
-		if isUp(c) {
-			now = append(now, state.Quiesced{Service: op.Service, Number: numberOf(c), Container: c.ID, How: "stop", At: r.app.Now()})
-		}
-	}
-	if len(now) == 0 {
-		return nil
-	}
-	r.journal.Quiesced = append(now, r.journal.Quiesced...)
-	if err := r.host.state.WriteJournal(&r.journal); err != nil {
-		r.journal.Quiesced = r.journal.Quiesced[len(now):]
-		return err
-	}
-	r.app.crash("after-journal")
-	r.downAt[op.Service] = r.app.Now()
-	if err := r.host.quiet(ctx, r.journal.Quiesced[:len(now)]); err != nil {
+	down, err := r.app.takeDown(ctx, r.host, &r.journal, op.Service, "stop", func(service string, at time.Time) { r.downAt[service] = at })
+	if err != nil || !down {
 		return err
 	}
 	r.app.Log.Info().Str("service", op.Service).Str("cause", op.Cause).Msg("service stopped")
