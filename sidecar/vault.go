@@ -160,7 +160,12 @@ func (a *App) remember(dir *state.Dir, v *vault) error {
 // lockShared takes the shared lock, waiting for an exclusive one at most as
 // long as given.
 func (a *App) lockShared(ctx context.Context, v *vault, h *host, wait time.Duration) error {
-	opt := repository.LockOptions{Wait: wait, Host: a.lockHost(h), Now: a.Now}
+	return a.takeLock(ctx, v, h, repository.LockOptions{Wait: wait})
+}
+
+// takeLock takes a lock in our name.
+func (a *App) takeLock(ctx context.Context, v *vault, h *host, opt repository.LockOptions) error {
+	opt.Host, opt.Now = a.lockHost(h), a.Now
 	if h != nil {
 		opt.Alive = a.lockAlive(ctx, h)
 	}

@@ -1,0 +1,46 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// deleting is an opened repository from which something may be removed, under
+// an exclusive lock. It is made here only, and a test says which files may use
+// it: what checks, lists or restores cannot.
+type deleting struct {
+	*vault
+	deleter *repository.Deleter
+}
+
+// openDeleting opens the repository, which must exist, for a command that
+// deletes. It waits for the locks of others at most as long as given. The
+// index is not loaded. The caller closes it.
+func (a *App) openDeleting(ctx context.Context, h *host, dir *state.Dir, wait time.Duration) (*deleting, error) {
+	v, err := a.openVault(ctx, dir, false)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.lockForDeleting(ctx, v, h, wait)
+	if err != nil {
+		return nil, errors.Join(err, v.close(ctx))
+	}
+	return d, nil
+}
+
+// lockForDeleting takes an exclusive lock of a vault that holds none. The
+// vault's closing releases it.
+func (a *App) lockForDeleting(ctx context.Context, v *vault, h *host, wait time.Duration) (*deleting, error) {
+	if err := a.takeLock(ctx, v, h, repository.LockOptions{Exclusive: true, Wait: wait}); err != nil {
+		return nil, err
+	}
+	d, err := repository.NewDeleter(v.repo, v.store.Remover(), v.lock)
+	if err != nil {
+		return nil, err
+	}
+	return &deleting{vault: v, deleter: d}, nil
+}
