@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 )
@@ -16,36 +18,84 @@ import (
 // cache keeps copies of repository files, as they are stored, below a
 // directory: what is read from it is authenticated and compared with its name
 // like anything that comes from the storage. It never fails: a file that it
-// cannot give or keep is one that the storage gives. A nil cache is none.
+// cannot give or keep is one that the storage gives. Several processes may
+// use one directory, and anyone may delete it or parts of it at any time. A
+// nil cache is none.
+//
+// It is bounded for all repositories of the directory together: see trim. A
+// file's modification time is when it was last used, to the hour.
 type cache struct {
-	dir  string
-	warn func(error)
+	root  string // of all repositories
+	dir   string // of this one
+	limit int64  // bytes, for all
+	now   func() time.Time
+	warn  func(error)
 
-	warned  atomic.Bool
+	warned   atomic.Bool
+	trimming sync.Mutex // held by who looks through the directory
+
 	mu      sync.Mutex
-	reading map[storage.Handle]bool // being fetched
+	reading map[storage.Handle]bool // being fetched, or not worth it
+	used    int64                   // bytes below root, as seen last and grown since
+	added   int64                   // of these, since the directory was last looked through; -1: never
 }
 
-// newCache returns the cache of one repository, nil where dir is empty.
-func newCache(dir, repositoryID string, warn func(error)) *cache {
-	if dir == "" {
+// defaultCacheSize is the bound where none is given, in bytes.
+const defaultCacheSize = 1 << 30
+
+// cacheTouch is how exactly the time of the last use is known.
+const cacheTouch = time.Hour
+
+// newCache returns the cache of one repository, nil where there is none.
+func newCache(opt *Options, repositoryID string) *cache {
+	if opt.CacheDir == "" {
 		return nil
 	}
-	if warn == nil {
-		warn = func(error) {}
+	c := &cache{
+		root: opt.CacheDir, dir: filepath.Join(opt.CacheDir, repositoryID), limit: opt.CacheSize,
+		now: opt.Now, warn: opt.Warn, reading: make(map[storage.Handle]bool), added: -1,
 	}
-	return &cache{dir: filepath.Join(dir, repositoryID), warn: warn, reading: make(map[storage.Handle]bool)}
+	if c.limit <= 0 {
+		c.limit = defaultCacheSize
+	}
+	if c.warn == nil {
+		c.warn = func(error) {}
+	}
+	return c
 }
 
 func (c *cache) path(h storage.Handle) string {
 	return filepath.Join(c.dir, filepath.FromSlash(h.Path()))
 }
 
-// complain warns once: a full disk would say the same for every file.
+// complain warns once: a full disk would say the same for every file. Nothing
+// more is written then.
 func (c *cache) complain(err error) {
 	if !c.warned.Swap(true) {
 		c.warn(fmt.Errorf("the cache does not work, the storage is asked instead: %w", err))
 	}
+}
+
+// open opens a cached file and notes that it was used. What is no regular file
+// is none of ours, and must not make us wait.
+func (c *cache) open(h storage.Handle) (*os.File, int64, bool) {
+	path := c.path(h)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			c.complain(err)
+		}
+		return nil, 0, false
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		_ = f.Close() // only opened
+		return nil, 0, false
+	}
+	if now := c.now(); now.Sub(info.ModTime()).Abs() > cacheTouch {
+		_ = os.Chtimes(path, now, now) // it may be gone again, or read-only; only the order suffers
+	}
+	return f, info.Size(), true
 }
 
 // get returns a copy of a file of at most limit bytes.
@@ -53,19 +103,15 @@ func (c *cache) get(h storage.Handle, limit int64) ([]byte, bool) {
 	if c == nil {
 		return nil, false
 	}
-	f, err := os.Open(c.path(h))
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			c.complain(err)
-		}
+	f, size, ok := c.open(h)
+	if !ok {
 		return nil, false
 	}
 	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil || info.Size() > limit || !info.Mode().IsRegular() {
+	if size > limit {
 		return nil, false
 	}
-	data := make([]byte, info.Size())
+	data := make([]byte, size)
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, false
 	}
@@ -77,31 +123,56 @@ func (c *cache) readAt(h storage.Handle, buf []byte, offset int64) bool {
 	if c == nil {
 		return false
 	}
-	f, err := os.Open(c.path(h))
-	if err != nil {
+	f, _, ok := c.open(h)
+	if !ok {
 		return false
 	}
 	defer f.Close() //nolint:errcheck // only read
-	_, err = f.ReadAt(buf, offset)
+	_, err := f.ReadAt(buf, offset)
 	return err == nil
+}
+
+// largest is how large a file of a kind may be to be kept: one pack must not
+// push everything else out.
+func (c *cache) largest(kind storage.Kind) int64 {
+	if kind == storage.PackFile {
+		return min(maxCachedPack, c.limit/packShare)
+	}
+	return c.limit
 }
 
 // put keeps a file. It is renamed into place, so that a reader in another
 // process sees it whole or not at all.
 func (c *cache) put(h storage.Handle, data []byte) {
-	if c == nil {
+	if c == nil || c.warned.Load() || int64(len(data)) > c.largest(h.Kind) {
 		return
 	}
-	if err := c.write(c.path(h), data); err != nil {
+	err := c.write(c.path(h), data)
+	if deletedMeanwhile(err) {
+		err = c.write(c.path(h), data)
+	}
+	switch {
+	case err == nil:
+		c.grew(int64(len(data)))
+	case !deletedMeanwhile(err):
 		c.complain(err)
 	}
 }
+
+// deletedMeanwhile says whether a folder went away between two steps. That it
+// "exists" is what MkdirAll says of one that went while it looked.
+func deletedMeanwhile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+}
+
+// cacheTemp begins the names of files that are not complete.
+const cacheTemp = "new-"
 
 func (c *cache) write(path string, data []byte) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), cacheTemp+"*")
 	if err != nil {
 		return err
 	}
@@ -109,11 +180,16 @@ func (c *cache) write(path string, data []byte) (err error) {
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
+	if now := c.now(); err == nil {
+		err = os.Chtimes(f.Name(), now, now)
+	}
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		err = errors.Join(err, os.Remove(f.Name()))
+		if rerr := os.Remove(f.Name()); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
 	}
 	return err
 }
@@ -129,7 +205,8 @@ func (c *cache) drop(h storage.Handle) {
 }
 
 // fetch claims the right to load a file into the cache; of several goroutines
-// one gets it. done gives it back.
+// one gets it. done gives it back; of a file that cannot be kept it is not
+// given back.
 func (c *cache) fetch(h storage.Handle) (ok bool) {
 	if c == nil || c.warned.Load() {
 		return false
@@ -156,6 +233,9 @@ func (c *cache) retain(kind storage.Kind, keep func(ID) bool) {
 	}
 	root := filepath.Join(c.dir, kind.Dir())
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted by another
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -163,12 +243,17 @@ func (c *cache) retain(kind storage.Kind, keep func(ID) bool) {
 		if perr != nil || keep(id) {
 			return nil
 		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return removeCached(path)
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		c.complain(err)
 	}
+}
+
+// removeCached removes a file; another process may have been faster.
+func removeCached(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

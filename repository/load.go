@@ -117,11 +117,11 @@ func (r *Repository) cachedTree(ctx context.Context, h storage.Handle, raw []byt
 	if !r.cache.fetch(h) {
 		return false
 	}
-	defer r.cache.done(h)
-	pack, err := r.loadPack(ctx, h, maxCachedPack)
+	pack, err := r.loadPack(ctx, h, r.cache.largest(storage.PackFile))
 	if err != nil {
-		return false
+		return false // and is not tried again: ranges of it are asked for
 	}
+	defer r.cache.done(h)
 	defer r.buffers.put(pack)
 	id := ID(sha256.Sum256(pack.data))
 	if id.String() != h.Name || offset+int64(len(raw)) > int64(len(pack.data)) {

@@ -34,6 +34,9 @@ type Options struct {
 	// empty for none. Losing it costs time only. It may be shared by several
 	// processes and repositories.
 	CacheDir string
+	// CacheSize bounds that directory, in bytes, for all repositories in it;
+	// 0 means 1 GiB. Trees go first, then what was used least lately.
+	CacheSize int64
 	// Warn is told what does not stop the work: a cache that cannot be
 	// written. It is called from any goroutine. Nil: nobody.
 	Warn func(error)
@@ -219,7 +222,7 @@ func Open(ctx context.Context, r storage.Reader, password string, opt Options) (
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
 	repo.buffers = newBufferPool()
-	repo.cache = newCache(opt.CacheDir, repo.config.ID, opt.Warn)
+	repo.cache = newCache(&opt, repo.config.ID)
 	return repo, nil
 }
 

@@ -74,10 +74,12 @@ func (a *App) openVault(ctx context.Context, dir *state.Dir, create bool) (*vaul
 }
 
 func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, create bool) error {
-	opt := repository.Options{Now: a.Now}
-	if dir != nil {
-		opt.CacheDir = dir.CacheDir()
-		opt.Warn = func(err error) { a.Log.Warn().Msg(a.Redactor().Redact(err.Error())) }
+	opt := repository.Options{
+		Now:  a.Now,
+		Warn: func(err error) { a.Log.Warn().Msg(a.Redactor().Redact(err.Error())) },
+	}
+	if dir != nil && a.Settings.CacheSize > 0 {
+		opt.CacheDir, opt.CacheSize = dir.CacheDir(), a.Settings.CacheSize
 	}
 	err := v.store.Probe(ctx)
 	if err == nil {

@@ -51,6 +51,8 @@ type Settings struct {
 	ReadyTimeout time.Duration
 	// SpoolSize bounds the spool of one volume, in bytes.
 	SpoolSize int64
+	// CacheSize bounds the cache of the repository, in bytes; 0 for none.
+	CacheSize int64
 
 	// TrustImageLabels makes labels count that come from an image.
 	TrustImageLabels bool
@@ -111,6 +113,7 @@ func table() []setting {
 		{"RIPPLEBAK_LOCK_WAIT", duration(func(s *Settings) *time.Duration { return &s.LockWait }, 0)},
 		{"RIPPLEBAK_READY_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.ReadyTimeout }, time.Second)},
 		{"RIPPLEBAK_SPOOL_SIZE", takeSpoolSize},
+		{"RIPPLEBAK_CACHE_SIZE", takeCacheSize},
 		{"RIPPLEBAK_TRUST_IMAGE_LABELS", takeBool(func(s *Settings) *bool { return &s.TrustImageLabels })},
 		{"RIPPLEBAK_S3_STYLE", oneOf(func(s *Settings) *string { return &s.S3Style }, "auto", "path", "virtual")},
 	}
@@ -132,6 +135,7 @@ func defaults() *Settings {
 		LockWait:     45 * time.Minute,
 		ReadyTimeout: 5 * time.Minute,
 		SpoolSize:    16 << 30,
+		CacheSize:    1 << 30,
 		S3Style:      "auto",
 		vars:         map[string]string{},
 	}
@@ -231,6 +235,15 @@ func takeSpoolSize(s *Settings, v string) error {
 		return errors.New("must be a size of at least 1M, such as 512M or 16G")
 	}
 	s.SpoolSize = n
+	return nil
+}
+
+func takeCacheSize(s *Settings, v string) error {
+	n, err := units.RAMInBytes(v)
+	if err != nil || n != 0 && n < 64<<20 {
+		return errors.New("must be a size of at least 64M, such as 512M or 2G, or 0 for no cache")
+	}
+	s.CacheSize = n
 	return nil
 }
 
