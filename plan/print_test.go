@@ -81,7 +81,9 @@ func TestPrintedRestore(t *testing.T) {
 	old.Time = night(3)
 	in := shopWorld().restore(t, dumpSource("db", ""), dumpSource("db", "shop", "pg"), old, volumeSource("shop", "pg"), volumeSource("shop", "new"))
 	var b bytes.Buffer
-	if err := MakeRestore(in).Print(&b); err != nil {
+	r := MakeRestore(in)
+	r.CheckSpace(map[string]RestoreSpace{"volume files": {NeedBytes: 3 << 20, FreeBytes: 1 << 30, NeedInodes: 7, FreeInodes: 1000, AtMost: true}})
+	if err := r.Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "restore.txt", b.Bytes())

@@ -47,6 +47,8 @@ type RestoreVolume struct {
 	Docker string         `json:"docker_name"`
 	Create bool           `json:"create"`
 	Spec   compose.Volume `json:"-"` // what is there, or what is created
+	// Space is set by CheckSpace for a volume that is there.
+	Space *RestoreSpace `json:"space,omitempty"`
 }
 
 // RestoreVerb is what a step of a restore does.

@@ -22,6 +22,9 @@ func (r *Restore) Print(out io.Writer) error {
 	for _, it := range r.Items {
 		line(w, 1, "%s  (%s, as it was at %s, snapshot %s)", visible(it.Key), units.BytesSize(float64(it.Bytes)), stamp(it.Time), short(it.Snapshot))
 		line(w, 3, "%s", it.effect())
+		if it.Volume != nil && it.Volume.Space != nil {
+			line(w, 3, "%s", it.Volume.Space)
+		}
 	}
 	if len(r.Problems) == 0 {
 		r.printDowntime(w)

@@ -5,38 +5,61 @@ import (
 	"fmt"
 )
 
-// HasAll proves that a tree can be restored as far as the index can tell:
-// every directory below it loads, and every blob of every file is in the
-// index. The first that is missing is an ErrNoBlob that names its file.
-func (r *Repository) HasAll(ctx context.Context, tree ID) error {
-	return r.hasAll(ctx, tree, "", map[ID]bool{})
+// Extent is what a tree holds, all of it below, each name counted.
+type Extent struct {
+	Bytes int64 // content of files, holes and what is held twice included
+	Files int64 // everything that is no directory
+	Dirs  int64 // without the tree's own
 }
 
-func (r *Repository) hasAll(ctx context.Context, tree ID, at string, seen map[ID]bool) error {
-	if seen[tree] {
-		return nil
+// most is what an extent counts to: a small tree that holds itself many times
+// over can be beyond all numbers.
+const most = 1 << 60
+
+func (e Extent) plus(o Extent) Extent {
+	return Extent{Bytes: min(e.Bytes+o.Bytes, most), Files: min(e.Files+o.Files, most), Dirs: min(e.Dirs+o.Dirs, most)}
+}
+
+// HasAll proves that a tree can be restored as far as the index can tell, and
+// says how much it holds: every directory below it loads, and every blob of
+// every file is in the index. The first that is missing is an ErrNoBlob that
+// names its file.
+func (r *Repository) HasAll(ctx context.Context, tree ID) (Extent, error) {
+	return r.hasAll(ctx, tree, "", map[ID]Extent{})
+}
+
+func (r *Repository) hasAll(ctx context.Context, tree ID, at string, seen map[ID]Extent) (Extent, error) {
+	if all, ok := seen[tree]; ok {
+		return all, nil
 	}
-	seen[tree] = true
 	t, err := r.LoadTree(ctx, tree)
 	if err != nil {
-		return fmt.Errorf("folder %q: %w", at, err)
+		return Extent{}, fmt.Errorf("folder %q: %w", at, err)
 	}
+	var all Extent
 	for _, n := range t.Nodes {
 		path := at + "/" + n.Name
+		var size int64
 		for _, id := range n.Content {
-			if _, ok := r.BlobSize(BlobHandle{Type: DataBlob, ID: id}); !ok {
-				return fmt.Errorf("file %q: data %s: %w", path, id.Short(), ErrNoBlob)
+			length, ok := r.BlobSize(BlobHandle{Type: DataBlob, ID: id})
+			if !ok {
+				return Extent{}, fmt.Errorf("file %q: data %s: %w", path, id.Short(), ErrNoBlob)
 			}
+			size += int64(length)
 		}
 		if n.Type != NodeDir {
+			all = all.plus(Extent{Bytes: size, Files: 1})
 			continue
 		}
 		if n.Subtree == nil {
-			return fmt.Errorf("folder %q: %w", path, damaged("it has no tree"))
+			return Extent{}, fmt.Errorf("folder %q: %w", path, damaged("it has no tree"))
 		}
-		if err := r.hasAll(ctx, *n.Subtree, path, seen); err != nil {
-			return err
+		below, err := r.hasAll(ctx, *n.Subtree, path, seen)
+		if err != nil {
+			return Extent{}, err
 		}
+		all = all.plus(below).plus(Extent{Dirs: 1})
 	}
-	return nil
+	seen[tree] = all
+	return all, nil
 }

@@ -5,9 +5,11 @@ set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
 
-for image in "$STANDIN_POSTGRES" "$STANDIN_FILES" "$STANDIN_DEBIAN" ripplebak-test/busybox ripplebak-test/bare; do
-	docker image inspect "$image" >/dev/null 2>&1 || continue
-	docker image rm "$image" >/dev/null
-	say "removed $image"
-done
+# Those that tests build have repositories of their own: none that people use.
+docker image ls --format '{{.Repository}}:{{.Tag}}' |
+	{ grep -E '^ripplebak-(standin|test|it)/' || true; } |
+	while read -r image; do
+		docker image rm "$image" >/dev/null
+		say "removed $image"
+	done
 rm -rf "$CACHE"

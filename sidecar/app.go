@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 )
 
@@ -24,7 +25,8 @@ type App struct {
 	// Crash is called at each named crash point; nil in production.
 	Crash func(point string)
 
-	mounts     string // where helpers have their volumes, if not at mountRoot
+	mounts     string         // where helpers have their volumes, if not at mountRoot
+	kdf        repository.KDF // cost of a new repository's key, if not as much as it should
 	redactOnce sync.Once
 	redact     *Redactor
 }

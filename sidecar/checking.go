@@ -98,7 +98,7 @@ func (a *App) Init(ctx context.Context) (report *InitReport, err error) {
 	if err := store.Probe(ctx); err != nil && !errors.Is(err, storage.ErrNoBucket) {
 		return nil, err
 	}
-	if err := repository.Init(ctx, store.Reader(), store.Writer(), a.Settings.Password, repository.InitOptions{}); err != nil {
+	if err := repository.Init(ctx, store.Reader(), store.Writer(), a.Settings.Password, repository.InitOptions{KDF: a.kdf}); err != nil {
 		return nil, err
 	}
 	repo, err := repository.Open(ctx, store.Reader(), a.Settings.Password, repository.Options{})

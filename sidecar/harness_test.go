@@ -16,6 +16,7 @@ import (
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker/dockertest"
+	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/volume"
@@ -65,7 +66,7 @@ func newShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.app = &App{Settings: set, Log: zerolog.New(s.log), Now: time.Now, Version: "test", Command: "backup", mounts: s.path("mounts")}
+	s.app = &App{Settings: set, Log: zerolog.New(s.log), Now: time.Now, Version: "test", Command: "backup", mounts: s.path("mounts"), kdf: repository.KDF{N: 1024, R: 8, P: 1}}
 	s.f.AddImage("ripplebak:latest", nil)
 	s.f.AddImage("img", nil)
 	s.f.Command("/ripplebak", s.helper)

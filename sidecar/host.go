@@ -25,6 +25,8 @@ type host struct {
 	name string
 	// state is nil where there is no state volume.
 	state *state.Dir
+	// stateVolume is the volume that it is in; "" where it is none.
+	stateVolume string
 	// socketVolume is the volume of the helpers' socket; socketBind is its
 	// directory on the host. Both empty: helpers cannot be reached.
 	socketVolume, socketBind string
@@ -110,6 +112,9 @@ func (a *App) fillFromSelf(h *host) error {
 				return err
 			}
 			h.state = d
+			if m.Type == "volume" {
+				h.stateVolume = m.Name
+			}
 		case path.Clean(a.Settings.RunDir):
 			if m.Type == "volume" {
 				h.socketVolume = m.Name

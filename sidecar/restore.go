@@ -154,7 +154,7 @@ func (r *restore) do(ctx context.Context) error {
 	if len(r.plan.Problems) > 0 {
 		return &ProblemsError{Problems: r.plan.Problems}
 	}
-	if err := r.verify(ctx); err != nil {
+	if err := r.verifyAll(ctx); err != nil {
 		return err
 	}
 	if r.opt.DryRun {

@@ -88,22 +88,23 @@ func dumpedFacts(item manifest.Item) (dump.Engine, dump.Facts, error) {
 
 // verify proves that everything which the restore needs is there, before
 // anything is touched: of volumes every blob is in the index, dumps are read,
-// authenticated and proven in full.
-func (r *restore) verify(ctx context.Context) error {
+// authenticated and proven in full. It says how much the volumes hold, by key.
+func (r *restore) verify(ctx context.Context) (map[string]repository.Extent, error) {
+	extents := map[string]repository.Extent{}
 	for _, it := range r.plan.Items {
 		src := r.sources[it.Key]
 		var err error
 		switch it.Kind {
 		case manifest.Volume:
-			err = r.vault.repo.HasAll(ctx, *src.node.Subtree)
+			extents[it.Key], err = r.vault.repo.HasAll(ctx, *src.node.Subtree)
 		case manifest.Dump:
 			err = r.verifyDump(ctx, src)
 		}
 		if err != nil {
-			return fmt.Errorf("nothing was touched: %s in snapshot %s cannot be restored: %w", it.Key, src.snapshot.ID.Short(), err)
+			return nil, fmt.Errorf("nothing was touched: %s in snapshot %s cannot be restored: %w", it.Key, src.snapshot.ID.Short(), err)
 		}
 	}
-	return nil
+	return extents, nil
 }
 
 func (r *restore) verifyDump(ctx context.Context, src *sourceItem) error {

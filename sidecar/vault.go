@@ -103,7 +103,7 @@ func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, crea
 	if err := v.store.Writer().Provision(ctx); err != nil {
 		return err
 	}
-	err = repository.Init(ctx, v.store.Reader(), v.store.Writer(), a.Settings.Password, repository.InitOptions{})
+	err = repository.Init(ctx, v.store.Reader(), v.store.Writer(), a.Settings.Password, repository.InitOptions{KDF: a.kdf})
 	if err != nil && !errors.Is(err, repository.ErrExist) {
 		return err
 	}

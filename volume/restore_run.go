@@ -119,7 +119,7 @@ func (r *restoreRun) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.compare(ctx, free.block); err != nil {
+	if err := r.compare(ctx, free.Block); err != nil {
 		return err
 	}
 	if free, err = spaceOf(r.tree.root); err != nil {

@@ -150,24 +150,17 @@ type spaceHeader struct {
 	Root string
 }
 
-type spaceResult struct{ Free, FreeInodes int64 }
-
 // serveSpace is the helper's end of Peer.Space.
 func serveSpace(_ context.Context, header json.RawMessage, s *stream) error {
 	var h spaceHeader
 	if err := json.Unmarshal(header, &h); err != nil {
 		return fmt.Errorf("read the request: %w", err)
 	}
-	r, err := openRoot(h.Root)
+	free, err := SpaceAt(h.Root)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	free, err := spaceOf(r)
-	if err != nil {
-		return err
-	}
-	return writeAnswer(s, spaceResult{Free: free.bytes, FreeInodes: free.inodes})
+	return writeAnswer(s, free)
 }
 
 // writeAnswer sends the one message that answers a job.
@@ -221,12 +214,8 @@ func (p *Peer) Recover(ctx context.Context, root, id string) (Outcome, error) {
 	return r.Outcome, nil
 }
 
-// Space gives the bytes and the inodes that the volume at root has left for the
-// helper; freeInodes is -1 where the filesystem does not count them.
-func (p *Peer) Space(ctx context.Context, root string) (free, freeInodes int64, err error) {
-	var r spaceResult
-	if err := p.ask(ctx, spaceHeader{Job: jobSpace, Root: root}, &r); err != nil {
-		return 0, 0, err
-	}
-	return r.Free, r.FreeInodes, nil
+// Space gives what the volume at root has left for the helper.
+func (p *Peer) Space(ctx context.Context, root string) (free Space, err error) {
+	err = p.ask(ctx, spaceHeader{Job: jobSpace, Root: root}, &free)
+	return free, err
 }
