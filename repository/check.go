@@ -2,6 +2,8 @@ package repository
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -25,6 +27,8 @@ const (
 	BadPack       FindingKind = "pack"     // content of a pack is damaged
 	MixedPack     FindingKind = "mixed"    // trees and data in one pack (a note)
 	UnusedPack    FindingKind = "unused"   // stored, and in no index (a note)
+	BadKey        FindingKind = "key"      // a key file is not what was once written
+	FlakyRead     FindingKind = "flaky"    // came wrong once, and right when read again (a note)
 )
 
 // Finding is one thing that Check found.
@@ -51,8 +55,15 @@ type CheckOptions struct {
 	// ReadData reads every pack and verifies every blob; otherwise only
 	// structure and headers are checked.
 	ReadData bool
+	// Select chooses the packs to read, where ReadData is not set. Packs whose
+	// size is wrong are read in any case, so that what is lost can be said.
+	// Nil: none.
+	Select func([]PackInfo) []PackInfo
+	// Verified is told of each pack that was read and is whole, one at a time.
+	// Nil: nobody.
+	Verified func(ID)
 	// Headers reads the header of every pack and compares it with the index.
-	// ReadData does so too.
+	// Reading a pack does so too.
 	Headers bool
 	// Progress is called now and then, from one goroutine at a time. Nil:
 	// nobody.
@@ -75,7 +86,13 @@ type CheckReport struct {
 	Trees     uint64 // distinct directories
 	Packs     uint64 // listed in the storage
 	Blobs     uint64 // in the index
+	PacksRead uint64 // whole
 	BytesRead uint64 // of packs
+	// BadPacks are the first thousand packs that are gone or damaged.
+	BadPacks []ID
+	// Lost is what of which snapshots can no longer be read, as far as was
+	// looked.
+	Lost []Loss
 }
 
 // OK says whether the repository is whole.
@@ -89,26 +106,35 @@ type checker struct {
 	mu     sync.Mutex
 	report CheckReport
 	prog   CheckProgress
-	seen   map[ID]struct{} // trees
+	bad    map[badPlace]BlobHandle
+
+	lost      map[BlobHandle]bool
+	lostNames int
+	seen      map[ID]*lostTree // by tree
 }
 
 // Check verifies the repository: every snapshot's directories load, every blob
 // that they refer to is in an index, every pack of an index is stored with the
-// size that the index implies. With ReadData, every pack is read once, its
-// name compared with its hash, and every blob authenticated, decompressed and
-// compared with its ID. What it finds is in the report; err is for failures to
-// look.
+// size that the index implies. Packs that are to be read are read once, their
+// names compared with their hashes, and every blob authenticated, decompressed
+// and compared with its ID. What it finds, and what is lost by it, is in the
+// report; err is for failures to look.
 func (r *Repository) Check(ctx context.Context, opt CheckOptions) (CheckReport, error) {
-	c := &checker{r: r, opt: opt, seen: make(map[ID]struct{})}
+	c := &checker{r: r, opt: opt, seen: make(map[ID]*lostTree), bad: make(map[badPlace]BlobHandle), lost: make(map[BlobHandle]bool)}
+	err := c.check(ctx)
+	return c.report, err
+}
+
+func (c *checker) check(ctx context.Context) error {
 	// Snapshots before the index: of a snapshot that was listed the index is
 	// complete.
-	list, bad, err := r.Snapshots(ctx)
+	list, bad, err := c.r.Snapshots(ctx)
 	if err != nil {
-		return c.report, err
+		return err
 	}
-	if err := r.LoadIndex(ctx); err != nil {
+	if err := c.r.LoadIndex(ctx); err != nil {
 		if ctx.Err() != nil || !isDamage(err) {
-			return c.report, err
+			return err
 		}
 		c.add(Finding{Kind: BadIndex, Detail: err.Error()})
 	}
@@ -117,20 +143,61 @@ func (r *Repository) Check(ctx context.Context, opt CheckOptions) (CheckReport, 
 	}
 	c.report.Snapshots = uint64(len(list) + len(bad))
 	c.prog.TotalSnapshots = uint64(len(list))
+	if err := c.checkKeys(ctx); err != nil {
+		return err
+	}
 	packs, err := c.checkPackList(ctx)
 	if err != nil {
-		return c.report, err
+		return err
 	}
+	// Packs before directories, so that a directory's walk knows what is lost.
+	if err := c.checkPacks(ctx, packs); err != nil {
+		return err
+	}
+	if err := c.findLost(ctx); err != nil {
+		return err
+	}
+	return c.checkSnapshots(ctx, list)
+}
+
+func (c *checker) checkSnapshots(ctx context.Context, list []StoredSnapshot) error {
 	for i := range list {
-		if err := c.checkSnapshot(ctx, &list[i]); err != nil {
-			return c.report, err
+		lost, err := c.checkTree(ctx, &list[i], *list[i].Tree)
+		if err != nil {
+			return err
+		}
+		if lost != nil {
+			c.report.Lost = append(c.report.Lost, Loss{Snapshot: list[i], root: lost})
 		}
 		c.progress(func(p *CheckProgress) { p.Snapshots++ })
 	}
-	if opt.ReadData || opt.Headers {
-		err = c.checkPacks(ctx, packs)
+	return nil
+}
+
+// checkKeys looks whether the key files are what was once written. Whether
+// their passwords open them cannot be known.
+func (c *checker) checkKeys(ctx context.Context) error {
+	var keys []storage.Handle
+	err := c.r.store.List(ctx, storage.KeyFile, func(i storage.Info) error {
+		keys = append(keys, storage.Handle{Kind: storage.KeyFile, Name: i.Name})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list keys: %w", err)
 	}
-	return c.report, err
+	for _, h := range keys {
+		file, err := readFile(ctx, c.r.store, h, maxKeyFile)
+		switch {
+		case errors.Is(err, storage.ErrNotExist):
+			continue // removed since it was listed
+		case err == nil && ID(sha256.Sum256(file)).String() != h.Name:
+			err = damaged("its content is not what its name says: its password opens nothing any more")
+		}
+		if err := c.finding(ctx, BadKey, h.String(), err); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add records a finding.
@@ -160,79 +227,13 @@ func (c *checker) progress(step func(*CheckProgress)) {
 	}
 }
 
-// checkSnapshot walks the trees of a snapshot that were not walked before.
-func (c *checker) checkSnapshot(ctx context.Context, s *StoredSnapshot) error {
-	todo := []ID{*s.Tree}
-	for len(todo) > 0 {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		id := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if _, ok := c.seen[id]; ok {
-			continue
-		}
-		c.seen[id] = struct{}{}
-		c.report.Trees++
-		tree, err := c.r.LoadTree(ctx, id)
-		if err != nil {
-			if ctx.Err() != nil || !isDamage(err) {
-				return err
-			}
-			c.add(Finding{Kind: BadTree, File: "snapshot " + s.ID.Short(), Detail: err.Error()})
-			continue
-		}
-		for _, n := range tree.Nodes {
-			if c.checkNode(s, id, n) {
-				todo = append(todo, *n.Subtree)
-			}
-		}
-	}
-	return nil
-}
-
-// checkNode looks whether all that a node refers to is there, and says whether
-// it has a directory to descend into.
-func (c *checker) checkNode(s *StoredSnapshot, tree ID, n *Node) (descend bool) {
-	name := fmt.Sprintf("snapshot %s, tree %s", s.ID.Short(), tree.Short())
-	switch n.Type {
-	case NodeDir:
-		if n.Subtree == nil {
-			c.add(Finding{Kind: BadTree, File: name, Detail: fmt.Sprintf("directory %.200q has no tree", n.Name)})
-			return false
-		}
-		return true
-	case NodeFile:
-	default:
-		return false
-	}
-	var size uint64
-	missing := 0
-	for _, id := range n.Content {
-		blob, ok := c.r.BlobSize(BlobHandle{Type: DataBlob, ID: id})
-		if !ok {
-			if missing++; missing == 1 {
-				c.add(Finding{Kind: MissingBlob, File: name, Detail: fmt.Sprintf("file %.200q needs data blob %s, which is in no index", n.Name, id)})
-			}
-			continue
-		}
-		size += blob
-	}
-	if missing > 1 {
-		c.add(Finding{Kind: MissingBlob, File: name, Detail: fmt.Sprintf("file %.200q needs %d more blobs that are in no index", n.Name, missing-1)})
-	}
-	if missing == 0 && size != n.Size {
-		c.add(Finding{Kind: BadTree, Note: true, File: name, Detail: fmt.Sprintf("file %.200q has %d bytes of content and a size of %d: it changed while it was read", n.Name, size, n.Size)})
-	}
-	return false
-}
-
 // packSummary is what the index says of a pack.
 type packSummary struct {
 	size   int64 // stored size that the blobs imply; 0 where they do not fit
 	stored int64 // -1: not listed
 	count  uint32
 	kinds  uint8
+	read   bool // to be read
 }
 
 // checkPackList compares the packs of the index with those in the storage.
@@ -269,7 +270,26 @@ func (c *checker) checkPackList(ctx context.Context) ([]packSummary, error) {
 	for n := range sums {
 		c.checkSummary(x.packID(uint32(n)), &sums[n])
 	}
+	c.choose(sums)
 	return sums, nil
+}
+
+// choose says which packs are to be read.
+func (c *checker) choose(sums []packSummary) {
+	if c.opt.Select == nil || c.opt.ReadData {
+		return
+	}
+	var all []PackInfo
+	for n := range sums {
+		if sums[n].stored >= 0 {
+			all = append(all, PackInfo{ID: c.r.index.packID(uint32(n)), Size: sums[n].stored})
+		}
+	}
+	for _, p := range c.opt.Select(all) {
+		if n, ok := c.r.index.packNumber(p.ID); ok && int(n) < len(sums) {
+			sums[n].read = true
+		}
+	}
 }
 
 func (c *checker) checkSummary(id ID, s *packSummary) {
@@ -277,45 +297,70 @@ func (c *checker) checkSummary(id ID, s *packSummary) {
 	switch {
 	case s.stored < 0:
 		c.add(Finding{Kind: MissingPack, File: name, Detail: fmt.Sprintf("is gone, with %d blobs", s.count)})
+		c.badPack(id)
 	case s.stored != s.size:
 		c.add(Finding{Kind: WrongPackSize, File: name, Detail: fmt.Sprintf("has %d bytes, the index implies %d", s.stored, s.size)})
+		s.read = true
 	}
 	if s.kinds == 1<<DataBlob|1<<TreeBlob {
 		c.add(Finding{Kind: MixedPack, Note: true, File: name, Detail: "holds trees and data"})
 	}
 }
 
-// checkPacks reads packs, several at a time.
+// badPack notes the ID of a pack that is gone or damaged.
+func (c *checker) badPack(id ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.report.BadPacks) < maxFindings {
+		c.report.BadPacks = append(c.report.BadPacks, id)
+	}
+}
+
+// checkPacks reads the packs that are to be read, several at a time, and notes
+// what was in those that are gone.
 func (c *checker) checkPacks(ctx context.Context, sums []packSummary) error {
+	var todo []int
+	gone := false
+	for i := range sums {
+		switch {
+		case sums[i].stored < 0:
+			gone = true
+		case sums[i].read || c.opt.ReadData || c.opt.Headers:
+			sums[i].read = sums[i].read || c.opt.ReadData
+			todo = append(todo, i)
+		}
+	}
+	if len(todo) == 0 && !gone {
+		return nil
+	}
 	perPack := c.r.index.byPack(len(sums))
 	for i := range sums {
 		if sums[i].stored >= 0 {
-			c.prog.TotalPacks++
+			continue
+		}
+		for _, b := range perPack(i) {
+			c.markBad(uint32(i), &b)
 		}
 	}
+	c.prog.TotalPacks = uint64(len(todo))
 	g, ctx := errgroup.WithContext(ctx)
-	todo := make(chan int)
+	next := make(chan int)
 	g.Go(func() error {
-		defer close(todo)
-		for i := range sums {
-			if sums[i].stored < 0 {
-				continue
-			}
+		defer close(next)
+		for _, i := range todo {
 			select {
-			case todo <- i:
+			case next <- i:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
 		return nil
 	})
-	for range c.r.opt.Workers + 1 {
+	for range min(c.r.opt.Workers+1, len(todo)) {
 		g.Go(func() error {
-			var scratch []byte
-			for i := range todo {
-				id := c.r.index.packID(uint32(i))
-				var err error
-				if scratch, err = c.checkPack(ctx, id, sums[i].stored, perPack(i), scratch); err != nil {
+			p := packCheck{checker: c}
+			for i := range next {
+				if err := p.check(ctx, uint32(i), &sums[i], perPack(i)); err != nil {
 					return err
 				}
 				c.progress(func(p *CheckProgress) { p.Packs++ })

@@ -21,47 +21,120 @@ func isDamage(err error) bool {
 	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNoBlob)
 }
 
-// checkPack reads one pack, or only its header, and records what is wrong with
-// it. blobs is what the index says, by offset.
-func (c *checker) checkPack(ctx context.Context, id ID, size int64, blobs []packedBlob, scratch []byte) ([]byte, error) {
+// packCheck looks at packs, one after the other.
+type packCheck struct {
+	*checker
+	scratch []byte
+}
+
+// check reads one pack, or only its header, and records what is wrong with it.
+// blobs is what the index says, by offset.
+func (p *packCheck) check(ctx context.Context, n uint32, sum *packSummary, blobs []packedBlob) error {
+	id := p.r.index.packID(n)
 	name := "pack " + id.String()
-	if !c.opt.ReadData {
-		header, err := c.r.loadHeader(ctx, id, size)
+	if !sum.read {
+		header, err := p.r.loadHeader(ctx, id, sum.stored)
 		if err == nil {
 			err = compareHeader(header, blobs)
 		}
-		return scratch, c.finding(ctx, BadHeader, name, err)
+		if err != nil && isDamage(err) {
+			p.badPack(id)
+		}
+		return p.finding(ctx, BadHeader, name, err)
 	}
+	found, err := p.read(ctx, id, sum.stored, blobs)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if len(found) > 0 && sum.stored == sum.size {
+		// Again, for a bad cable or memory must not be taken for damage.
+		again, err := p.read(ctx, id, sum.stored, blobs)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if len(again) == 0 {
+			p.add(Finding{Kind: FlakyRead, Note: true, File: name, Detail: "came wrong once and right when it was read again: look at the network, and test this machine's memory"})
+		}
+		found = again
+	}
+	p.verdict(n, id, name, found, sum.stored == sum.size)
+	return nil
+}
+
+// badPart is something wrong with a pack, and the blob that it concerns.
+type badPart struct {
+	kind   FindingKind
+	detail string
+	blob   *packedBlob
+}
+
+// verdict records what was found in a pack.
+func (p *packCheck) verdict(n uint32, id ID, name string, found []badPart, rightSize bool) {
+	for _, b := range found {
+		p.add(Finding{Kind: b.kind, File: name, Detail: b.detail})
+		if b.blob != nil {
+			p.markBad(n, b.blob)
+		}
+	}
+	p.progress(func(*CheckProgress) { p.report.PacksRead++ })
+	if len(found) > 0 || !rightSize {
+		p.badPack(id)
+		return
+	}
+	if p.opt.Verified != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.opt.Verified(id)
+	}
+}
+
+// read reads a pack and returns what is wrong with it; the error is a failure
+// to look.
+func (p *packCheck) read(ctx context.Context, id ID, size int64, blobs []packedBlob) ([]badPart, error) {
 	h := storage.Handle{Kind: storage.PackFile, Name: id.String()}
 	if size > maxPackFile {
-		return scratch, c.finding(ctx, BadPack, name, damaged("it has %d bytes", size))
+		return []badPart{{kind: BadPack, detail: fmt.Sprintf("it has %d bytes", size)}}, nil
 	}
-	b := c.r.buffers.get(int(size))
-	defer c.r.buffers.put(b)
-	pack, err := readRange(ctx, c.r.store, h, 0, b.data[:size])
-	if err != nil {
-		return scratch, c.finding(ctx, BadPack, name, packError(err))
+	buf := p.r.buffers.get(int(size))
+	defer p.r.buffers.put(buf)
+	pack, err := readRange(ctx, p.r.store, h, 0, buf.data[:size])
+	if err = packError(err); err != nil {
+		if ctx.Err() != nil || !isDamage(err) {
+			return nil, err
+		}
+		found := []badPart{{kind: BadPack, detail: err.Error()}}
+		for i := range blobs {
+			found = append(found, badPart{BadPack, blobs[i].String() + ": is gone with it", &blobs[i]})
+		}
+		return found, nil
 	}
-	c.progress(func(p *CheckProgress) { p.BytesRead += uint64(size) })
+	p.progress(func(p *CheckProgress) { p.BytesRead += uint64(size) })
+	return p.examine(pack, id, blobs), nil
+}
+
+// examine looks at a pack in memory, which is overwritten.
+func (p *packCheck) examine(pack []byte, id ID, blobs []packedBlob) (found []badPart) {
 	if ID(sha256.Sum256(pack)) != id {
-		c.add(Finding{Kind: BadPack, File: name, Detail: "its content is not what its name says"})
+		found = append(found, badPart{kind: BadPack, detail: "its content is not what its name says"})
 	}
-	c.checkWholeHeader(name, pack, blobs)
+	if err := p.wholeHeader(pack, blobs); err != nil {
+		found = append(found, badPart{kind: BadHeader, detail: err.Error()})
+	}
 	for i := range blobs {
-		bl := &blobs[i]
-		end := int64(bl.offset) + int64(bl.length)
-		if end > size {
-			c.add(Finding{Kind: BadPack, File: name, Detail: fmt.Sprintf("%s lies past its end", bl.BlobHandle)})
+		b := &blobs[i]
+		end := int64(b.offset) + int64(b.length)
+		if end > int64(len(pack)) {
+			found = append(found, badPart{BadPack, fmt.Sprintf("%s lies past its end", b.BlobHandle), b})
 			continue
 		}
-		plain, err := c.r.openBlob(bl, pack[bl.offset:end], scratch)
+		plain, err := p.r.openBlob(b, pack[b.offset:end], p.scratch)
 		if err != nil {
-			c.add(Finding{Kind: BadPack, File: name, Detail: fmt.Sprintf("%s: %v", bl.BlobHandle, err)})
+			found = append(found, badPart{BadPack, fmt.Sprintf("%s: %v", b.BlobHandle, err), b})
 			continue
 		}
-		scratch = plain
+		p.scratch = plain
 	}
-	return scratch, nil
+	return found
 }
 
 // finding turns damage into a finding and passes other errors on.
@@ -76,21 +149,24 @@ func (c *checker) finding(ctx context.Context, kind FindingKind, file string, er
 	return nil
 }
 
-// checkWholeHeader compares the header of a pack in memory with the index.
-func (c *checker) checkWholeHeader(name string, pack []byte, blobs []packedBlob) {
-	length, err := headerLength(pack[max(0, len(pack)-headerTail):], int64(len(pack)))
-	var header []packedBlob
-	if err == nil {
-		end := len(pack) - headerTail
-		// Opened in a copy, for the blobs are still to be read where they are.
-		header, err = c.r.openHeader(bytes.Clone(pack[end-length:end]), int64(end-length))
-	}
-	if err == nil {
-		err = compareHeader(header, blobs)
-	}
+// wholeHeader compares the header of a pack in memory with the index.
+func (p *packCheck) wholeHeader(pack []byte, blobs []packedBlob) error {
+	header, err := p.r.headerOf(pack)
 	if err != nil {
-		c.add(Finding{Kind: BadHeader, File: name, Detail: err.Error()})
+		return err
 	}
+	return compareHeader(header, blobs)
+}
+
+// headerOf decodes the header of a pack in memory.
+func (r *Repository) headerOf(pack []byte) ([]packedBlob, error) {
+	length, err := headerLength(pack[max(0, len(pack)-headerTail):], int64(len(pack)))
+	if err != nil {
+		return nil, err
+	}
+	end := len(pack) - headerTail
+	// Opened in a copy, for the blobs are still to be read where they are.
+	return r.openHeader(bytes.Clone(pack[end-length:end]), int64(end-length))
 }
 
 // headerLength reads the last four bytes of a pack.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
 )
 
@@ -16,21 +18,36 @@ var ErrDamaged = errors.New("the repository is damaged")
 type CheckOptions struct {
 	// ReadData reads, decrypts and hashes every pack.
 	ReadData bool
+	// Subset reads a part of the packs: n/t, a percentage, or a size.
+	Subset string
+	// Wait is how long to wait for another's lock.
+	Wait time.Duration
+
+	// part is what a scheduled check reads.
+	part func(packs []repository.PackInfo, times *state.PackTimes, suspects []string) []repository.PackInfo
 }
 
 // CheckReport is what a check found.
 type CheckReport struct {
 	Repository string `json:"repository"`
 	ReadData   bool   `json:"read_data"`
+	Subset     string `json:"read_data_subset,omitempty"`
 	OK         bool   `json:"ok"`
 	// Findings are the first thousand; Errors and Notes count all.
-	Findings  []CheckFinding `json:"findings"`
-	Errors    uint64         `json:"errors"`
-	Notes     uint64         `json:"notes"`
-	Snapshots uint64         `json:"snapshots"`
-	Packs     uint64         `json:"packs"`
-	Blobs     uint64         `json:"blobs"`
-	BytesRead uint64         `json:"bytes_read"`
+	Findings []CheckFinding `json:"findings"`
+	Errors   uint64         `json:"errors"`
+	Notes    uint64         `json:"notes"`
+	// Lost is what can no longer be restored, as far as was looked: the first
+	// thousand items; LostMore counts the others.
+	Lost      []LostItem `json:"lost"`
+	LostMore  uint64     `json:"lost_more"`
+	Snapshots uint64     `json:"snapshots"`
+	Packs     uint64     `json:"packs"`
+	PacksRead uint64     `json:"packs_read"`
+	Blobs     uint64     `json:"blobs"`
+	BytesRead uint64     `json:"bytes_read"`
+	// BadPacks are the first thousand packs that are gone or damaged.
+	BadPacks []string `json:"bad_packs"`
 }
 
 // CheckFinding is one thing that a check found.
@@ -43,13 +60,28 @@ type CheckFinding struct {
 
 // Check proves that the repository is whole. Damage is ErrDamaged, with the
 // report. It needs no Docker.
-func (a *App) Check(ctx context.Context, opt CheckOptions) (report *CheckReport, err error) {
+func (a *App) Check(ctx context.Context, opt CheckOptions) (*CheckReport, error) {
+	var subset repository.Subset
+	if opt.Subset != "" {
+		var err error
+		if subset, err = repository.ParseSubset(opt.Subset); err != nil {
+			return nil, fmt.Errorf("the subset %q: %w", opt.Subset, err)
+		}
+		opt.part = func(packs []repository.PackInfo, times *state.PackTimes, suspects []string) []repository.PackInfo {
+			return subset.Choose(turns(packs, times, suspects))
+		}
+	}
+	return a.check(ctx, nil, opt)
+}
+
+// check is Check for any part. h may be nil.
+func (a *App) check(ctx context.Context, h *host, opt CheckOptions) (report *CheckReport, err error) {
 	v, err := a.openVault(ctx, nil, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close(ctx)) }()
-	err = a.lockShared(ctx, v, nil, 0)
+	err = a.lockShared(ctx, v, h, opt.Wait)
 	switch {
 	case errors.Is(err, storage.ErrDenied):
 		a.Log.Warn().Msg("the repository cannot be locked with these credentials: checking without a lock")
@@ -58,12 +90,15 @@ func (a *App) Check(ctx context.Context, opt CheckOptions) (report *CheckReport,
 	default:
 		ctx = v.lock.Context()
 	}
-	found, err := v.repo.Check(ctx, repository.CheckOptions{ReadData: opt.ReadData})
+	m := a.checkMemory(v)
+	found, err := v.repo.Check(ctx, m.options(opt))
 	if err != nil {
+		a.recordCheckFailed(m, err, ctx.Err() != nil)
 		return nil, err
 	}
 	report = reportOf(found)
-	report.Repository, report.ReadData = v.store.Reader().Location(), opt.ReadData
+	report.Repository, report.ReadData, report.Subset = v.store.Reader().Location(), opt.ReadData, opt.Subset
+	a.recordCheck(m, report, opt.ReadData)
 	if !report.OK {
 		return report, fmt.Errorf("%w: %d errors", ErrDamaged, report.Errors)
 	}
@@ -73,11 +108,15 @@ func (a *App) Check(ctx context.Context, opt CheckOptions) (report *CheckReport,
 func reportOf(c repository.CheckReport) *CheckReport {
 	out := &CheckReport{
 		OK: c.OK(), Findings: []CheckFinding{}, Errors: c.Errors, Notes: c.Notes,
-		Snapshots: c.Snapshots, Packs: c.Packs, Blobs: c.Blobs, BytesRead: c.BytesRead,
+		Snapshots: c.Snapshots, Packs: c.Packs, PacksRead: c.PacksRead, Blobs: c.Blobs, BytesRead: c.BytesRead, BadPacks: []string{},
 	}
 	for _, f := range c.Findings {
 		out.Findings = append(out.Findings, CheckFinding{Kind: string(f.Kind), Note: f.Note, File: f.File, Detail: f.Detail})
 	}
+	for _, id := range c.BadPacks {
+		out.BadPacks = append(out.BadPacks, id.String())
+	}
+	out.Lost, out.LostMore = lostItems(c.Lost)
 	return out
 }
 

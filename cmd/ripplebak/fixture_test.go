@@ -32,7 +32,7 @@ type fixture struct {
 	files    []string
 	all      bool
 	below    string
-	readData bool
+	checked  sidecar.CheckOptions
 	restored sidecar.RestoreOptions
 	called   []string
 }
@@ -87,7 +87,7 @@ func (f *fixture) List(ctx context.Context, _, below string, fn func(sidecar.Lis
 }
 
 func (f *fixture) Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error) {
-	f.readData = opt.ReadData
+	f.checked = opt
 	return f.check, f.call(ctx, "check")
 }
 
@@ -225,7 +225,8 @@ func fixedEntries() []sidecar.ListEntry {
 
 func fixedCheck() *sidecar.CheckReport {
 	return &sidecar.CheckReport{
-		Repository: "/backups", ReadData: true, Errors: 1, Notes: 1, Snapshots: 2, Packs: 10, Blobs: 100, BytesRead: 5 << 20,
+		Repository: "/backups", Errors: 1, Notes: 1, Snapshots: 2, Packs: 10, Blobs: 100, PacksRead: 3, BytesRead: 5 << 20, Subset: "5%", BadPacks: []string{"0a1b2c3d"}, LostMore: 2,
+		Lost:     []sidecar.LostItem{{Snapshot: "4f2a1c0b9d8e", Time: noon(), Project: "shop", Item: "volume uploads", Files: 3, Folders: 1, Bytes: 12, Paths: []string{"a b", "\x1b[2J", "dir/"}}},
 		Findings: []sidecar.CheckFinding{{Kind: "pack", File: "0a1b2c3d", Detail: "content is damaged"}, {Kind: "unused", Note: true, Detail: "a pack is in no index"}},
 	}
 }

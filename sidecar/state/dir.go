@@ -50,20 +50,24 @@ func (d *Dir) ClearSpool() error {
 	return errors.Join(errs...)
 }
 
-// writeFile replaces a file so that after a crash either the old or the new
+// writeFile replaces a file by a value as JSON, so that after a crash either the old or the new
 // content is there, whole.
 func (d *Dir) writeFile(name string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
+	return d.replaceFile(name, append(b, '\n'))
+}
+
+func (d *Dir) replaceFile(name string, content []byte) error {
 	path := filepath.Join(d.path, name)
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // gone after the rename; an error then means nothing
-	_, err = tmp.Write(append(b, '\n'))
+	_, err = tmp.Write(content)
 	if err == nil {
 		err = tmp.Sync()
 	}

@@ -24,6 +24,8 @@ type History struct {
 	ServingSince time.Time `json:"serving_since,omitzero"`
 	// Interval is how far apart scheduled runs are.
 	Interval time.Duration `json:"interval,omitempty"`
+	// Check is what checks of the repository left.
+	Check CheckHistory `json:"check,omitzero"`
 }
 
 // maxUnfinished is how many runs in a row may die before none is made up any

@@ -1,0 +1,57 @@
+package sidecar
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// turns puts packs in the order in which they are to be read: those that were
+// found damaged, then those that were not read for the longest time. Without a
+// record the order is by chance, so that repeated checks come around.
+func turns(packs []repository.PackInfo, times *state.PackTimes, suspects []string) []repository.PackInfo {
+	packs = slices.Clone(packs)
+	rand.Shuffle(len(packs), func(i, j int) { packs[i], packs[j] = packs[j], packs[i] })
+	suspect := map[string]bool{}
+	for _, id := range suspects {
+		suspect[id] = true
+	}
+	when := func(p repository.PackInfo) int64 {
+		if len(suspect) > 0 && suspect[p.ID.String()] {
+			return -1
+		}
+		if times == nil {
+			return 0
+		}
+		at, _ := times.When(p.ID)
+		return max(at.Unix(), 0)
+	}
+	slices.SortStableFunc(packs, func(a, b repository.PackInfo) int { return cmp.Compare(when(a), when(b)) })
+	return packs
+}
+
+// share is what a scheduled check reads, of packs in their turn: all whose time
+// is up before the next check, so that each is read once within the period;
+// and at least the even share, so that they do not all fall due at once.
+func share(packs []repository.PackInfo, times *state.PackTimes, suspects []string, now, next time.Time, period time.Duration) []repository.PackInfo {
+	var total int64
+	for _, p := range packs {
+		total += p.Size
+	}
+	interval := next.Sub(now)
+	if interval >= period {
+		return packs
+	}
+	n := len(repository.FirstBytes(packs, int64(float64(total)*float64(interval)/float64(period))+1))
+	for ; times != nil && n < len(packs); n++ {
+		at, _ := times.When(packs[n].ID)
+		if at.Add(period).After(next) && !slices.Contains(suspects, packs[n].ID.String()) {
+			break
+		}
+	}
+	return packs[:n]
+}
