@@ -114,25 +114,20 @@ func decodeMasterKey(plain []byte) (masterKey, error) {
 // findKey tries the key files in turn. accept says whether a key that the
 // password opens belongs to the repository: where two first runs raced, the
 // key file of the one that lost stays behind.
-func findKey(ctx context.Context, r storage.Reader, password string, accept func(masterKey) error) error {
-	var names []string
-	err := r.List(ctx, storage.KeyFile, func(i storage.Info) error {
-		if len(names) < maxKeyTries {
-			names = append(names, i.Name)
-		}
-		return nil
-	})
+func findKey(ctx context.Context, r storage.Reader, password string, accept func(name string, m masterKey) error) error {
+	names, err := listKeys(ctx, r)
 	if err != nil {
-		return fmt.Errorf("list keys: %w", err)
+		return err
 	}
 	if len(names) == 0 {
 		return damaged("the repository has no key file, nobody can open it: bring back the files below keys/")
 	}
+	names = names[:min(len(names), maxKeyTries)]
 	var damage, misfit error
 	for _, name := range names {
 		m, err := tryKey(ctx, r, name, password)
 		if err == nil {
-			if misfit = accept(m); misfit == nil {
+			if misfit = accept(name, m); misfit == nil {
 				return nil
 			}
 			err = misfit
@@ -155,14 +150,34 @@ func findKey(ctx context.Context, r storage.Reader, password string, accept func
 	return ErrWrongPassword
 }
 
+// listKeys returns the names of all key files, in no particular order.
+func listKeys(ctx context.Context, r storage.Reader) ([]string, error) {
+	var names []string
+	err := r.List(ctx, storage.KeyFile, func(i storage.Info) error {
+		names = append(names, i.Name)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	return names, nil
+}
+
 func tryKey(ctx context.Context, r storage.Reader, name, password string) (masterKey, error) {
-	h := storage.Handle{Kind: storage.KeyFile, Name: name}
-	file, err := readFile(ctx, r, h, maxKeyFile)
+	file, err := readKeyFile(ctx, r, name)
 	if err != nil {
 		return masterKey{}, err
 	}
-	if id := ID(sha256.Sum256(file)); id.String() != name {
-		return masterKey{}, damaged("its content is not what its name says")
-	}
 	return openKeyFile(file, password)
+}
+
+func readKeyFile(ctx context.Context, r storage.Reader, name string) ([]byte, error) {
+	file, err := readFile(ctx, r, storage.Handle{Kind: storage.KeyFile, Name: name}, maxKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if id := ID(sha256.Sum256(file)); id.String() != name {
+		return nil, damaged("its content is not what its name says")
+	}
+	return file, nil
 }

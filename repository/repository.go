@@ -3,7 +3,6 @@ package repository
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -51,6 +50,8 @@ type Options struct {
 // goroutines.
 type Repository struct {
 	store   storage.Reader
+	master  masterKey
+	key     ID // the key file that the password opened
 	sealer  *sealer
 	config  Config
 	opt     Options
@@ -126,7 +127,7 @@ func refuseExisting(ctx context.Context, r storage.Reader) error {
 // stores a new one.
 func initialKey(ctx context.Context, r storage.Reader, w storage.Writer, password string, opt InitOptions) (masterKey, error) {
 	var left masterKey
-	err := findKey(ctx, r, password, func(m masterKey) error { left = m; return nil })
+	err := findKey(ctx, r, password, func(_ string, m masterKey) error { left = m; return nil })
 	if err == nil {
 		return left, nil
 	}
@@ -137,22 +138,8 @@ func initialKey(ctx context.Context, r storage.Reader, w storage.Writer, passwor
 	if err != nil {
 		return masterKey{}, err
 	}
-	kdf := opt.KDF
-	if kdf == (KDF{}) {
-		if kdf, err = calibrateKDF(opt.Now); err != nil {
-			return masterKey{}, err
-		}
-	}
-	username, hostname := identity(opt.Username, opt.Hostname)
-	file, err := newKeyFile(m, password, kdf, opt.Now(), username, hostname)
-	if err != nil {
-		return masterKey{}, err
-	}
-	h := storage.Handle{Kind: storage.KeyFile, Name: ID(sha256.Sum256(file)).String()}
-	if err := w.Save(ctx, h, storage.NewPayload(file)); err != nil {
-		return masterKey{}, err
-	}
-	return m, nil
+	_, err = saveKey(ctx, w, m, password, KeyOptions{KDF: opt.KDF, Hostname: opt.Hostname, Username: opt.Username}, opt.Now)
+	return m, err
 }
 
 func createConfig(ctx context.Context, w storage.Writer, m masterKey, opt InitOptions) error {
@@ -206,12 +193,15 @@ func Open(ctx context.Context, r storage.Reader, password string, opt Options) (
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
 	repo := &Repository{store: r, opt: opt, index: newIndex(), loaded: make(map[ID]bool), writers: make(map[*Writer]struct{})}
-	err = findKey(ctx, r, password, func(m masterKey) error {
+	err = findKey(ctx, r, password, func(name string, m masterKey) error {
 		s, err := newSealer(m)
 		if err != nil {
 			return err
 		}
-		repo.sealer = s
+		if repo.key, err = ParseID(name); err != nil {
+			return err
+		}
+		repo.master, repo.sealer = m, s
 		repo.config, err = openConfig(bytes.Clone(file), s)
 		return err
 	})

@@ -15,7 +15,7 @@ import (
 )
 
 // errNotAsked means that nobody is there to be asked, and nobody said yes.
-var errNotAsked = errors.New("this overwrites data, and there is no terminal to ask on: look at what it would do with --dry-run, then run it with --yes")
+var errNotAsked = errors.New("what this does cannot be undone, and there is no terminal to ask on: look at what it would do with --dry-run, then run it with --yes")
 
 // mayAsk refuses at once, before anything is read, what nobody can confirm.
 func (s *session) mayAsk(yes bool) error {

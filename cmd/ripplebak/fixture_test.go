@@ -23,6 +23,8 @@ type fixture struct {
 	entries   []sidecar.ListEntry
 	check     *sidecar.CheckReport
 	init      *sidecar.InitReport
+	keys      []sidecar.KeyInfo
+	keyReport *sidecar.KeyReport
 	err       error
 	// during runs inside backup, restore and serve.
 	during func(ctx context.Context, app *sidecar.App) error
@@ -34,6 +36,7 @@ type fixture struct {
 	below    string
 	checked  sidecar.CheckOptions
 	restored sidecar.RestoreOptions
+	changed  sidecar.KeyOptions
 	called   []string
 }
 
@@ -95,8 +98,24 @@ func (f *fixture) Init(ctx context.Context) (*sidecar.InitReport, error) {
 	return f.init, f.call(ctx, "init")
 }
 
+func (f *fixture) Keys(ctx context.Context) ([]sidecar.KeyInfo, error) {
+	return f.keys, f.call(ctx, "keys")
+}
+
+func (f *fixture) ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*sidecar.KeyReport, error) {
+	f.changed = opt
+	if opt.Confirm != nil && f.keyReport != nil {
+		if err := opt.Confirm(f.keyReport); err != nil {
+			return nil, err
+		}
+	}
+	return f.keyReport, f.call(ctx, "change keys")
+}
+
 func (f *fixture) Serve(ctx context.Context) error { return f.call(ctx, "serve") }
 func (f *fixture) Health() error                   { return f.call(context.Background(), "health") }
+
+const testNewSecret = "Gatherer<3>"
 
 const testSecret = `Hunt"er<2>` // JSON has to escape it
 
@@ -116,7 +135,7 @@ func newProgram(f *fixture) (*program, *bytes.Buffer, *bytes.Buffer) {
 		out: &out, err: &stderr,
 		size:     func() (int, int, error) { return 80, 24, nil },
 		readLine: func(context.Context) (string, error) { return "", errors.New("nobody is to be asked") },
-		environ:  []string{"RIPPLEBAK_PASSWORD=" + testSecret},
+		environ:  []string{"RIPPLEBAK_PASSWORD=" + testSecret, "RIPPLEBAK_NEW_PASSWORD=" + testNewSecret},
 		readFile: func(string) ([]byte, error) { return nil, errors.New("no file is to be read") },
 		now:      noon,
 		build:    buildInfo{Version: "1.2.3", Go: "go1.26.0", OS: "linux", Arch: "amd64"},
@@ -235,10 +254,24 @@ func fixedInit() *sidecar.InitReport {
 	return &sidecar.InitReport{Repository: "/backups", ID: "0123456789abcdef", Version: 2}
 }
 
+func fixedKeys() []sidecar.KeyInfo {
+	return []sidecar.KeyInfo{
+		{ID: "0a1b2c3d4e5f", ShortID: "0a1b2c3d", Damage: "damaged: not a key file", Created: time.Time{}},
+		{ID: "4f2a1c0b9d8e", ShortID: "4f2a1c0b", Created: noon(), User: "root", Host: "evil\x1b[2J", Current: true},
+	}
+}
+
+func fixedKeyReport() *sidecar.KeyReport {
+	return &sidecar.KeyReport{Repository: "/backups", Steps: []sidecar.KeyStep{
+		{Do: sidecar.AddKey, Key: "4f2a1c0b9d8e7f60", Cause: "for the new password", Done: true},
+		{Do: sidecar.RemoveKey, Key: "5b2f1c0b9d8e7f60", Cause: "the old password opens it"},
+	}}
+}
+
 // fixed is an application with all the values above.
 func fixed() *fixture {
 	return &fixture{
 		plan: fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
-		entries: fixedEntries(), check: fixedCheck(), init: fixedInit(),
+		entries: fixedEntries(), check: fixedCheck(), init: fixedInit(), keys: fixedKeys(), keyReport: fixedKeyReport(),
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar"
 )
 
@@ -36,6 +37,10 @@ func jsonCases() []jsonCase {
 		{"ls", []string{"ls", "latest", "--json"}, nil, exitDone, reflect.TypeFor[listedFile]()},
 		{"check", []string{"check", "--json"}, sidecar.ErrDamaged, exitFailed, reflect.TypeFor[sidecar.CheckReport]()},
 		{"init", []string{"init", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.InitReport]()},
+		{"key list", []string{"key", "list", "--json"}, nil, exitDone, reflect.TypeFor[[]sidecar.KeyInfo]()},
+		{"key add", []string{"key", "add", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
+		{"key remove", []string{"key", "remove", "--yes", "5b2f", "--json"}, repository.ErrNoKeyLeft, exitFailed, reflect.TypeFor[sidecar.KeyReport]()},
+		{"key passwd", []string{"key", "passwd", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
 		{"version", []string{"version", "--json"}, nil, exitDone, reflect.TypeFor[buildInfo]()},
 	}
 }
@@ -49,7 +54,7 @@ func TestGoldenJSON(t *testing.T) {
 			if r.code != c.code {
 				t.Fatalf("exit code %d, want %d: %s", r.code, c.code, r.stderr)
 			}
-			path := filepath.Join("testdata", c.name+".golden.json")
+			path := filepath.Join("testdata", strings.ReplaceAll(c.name, " ", "-")+".golden.json")
 			if *update {
 				if err := os.WriteFile(path, []byte(r.out), 0o644); err != nil {
 					t.Fatal(err)

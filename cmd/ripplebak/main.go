@@ -46,6 +46,7 @@ func start() int {
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 		size:        func() (int, int, error) { return term.GetSize(int(os.Stderr.Fd())) },
 		readLine:    func(ctx context.Context) (string, error) { return readLine(ctx, os.Stdin) },
+		readSecret:  func(ctx context.Context) (string, error) { return readSecret(ctx, os.Stdin) },
 		environ:     os.Environ(), readFile: os.ReadFile,
 		now:   time.Now,
 		build: thisBuild(),

@@ -22,6 +22,8 @@ type application interface {
 	List(ctx context.Context, snapshot, path string, fn func(sidecar.ListEntry) error) error
 	Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error)
 	Init(ctx context.Context) (*sidecar.InitReport, error)
+	Keys(ctx context.Context) ([]sidecar.KeyInfo, error)
+	ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*sidecar.KeyReport, error)
 	Serve(ctx context.Context) error
 	Health() error
 }
@@ -36,10 +38,12 @@ type program struct {
 	size                    func() (columns, rows int, err error)
 	// readLine reads an answer, until the context ends.
 	readLine func(ctx context.Context) (string, error)
-	environ  []string
-	readFile func(string) ([]byte, error)
-	now      func() time.Time
-	build    buildInfo
+	// readSecret reads an answer that is not shown.
+	readSecret func(ctx context.Context) (string, error)
+	environ    []string
+	readFile   func(string) ([]byte, error)
+	now        func() time.Time
+	build      buildInfo
 	// open makes the application; a test returns one of its own.
 	open func(*sidecar.App) application
 
@@ -96,7 +100,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(),
 		p.planCommand(), p.checkCommand(), p.initCommand(), p.healthCommand(),
-		p.versionCommand(), completionCommand(), p.helperCommand())
+		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
 	return root
 }
 

@@ -61,7 +61,12 @@ func (p *program) with(do func(ctx context.Context, s *session, args []string) e
 
 // commandLine is what others are told who have to wait for this command.
 func commandLine(cmd *cobra.Command, args []string) string {
-	return strings.Join(append([]string{cmd.Name()}, args...), " ")
+	return strings.Join(append([]string{commandName(cmd)}, args...), " ")
+}
+
+// commandName is a command with those that it belongs to, as "key list".
+func commandName(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }
 
 // addJSON gives a command the flag that wantsJSON looks for.

@@ -20,10 +20,10 @@ func each(cmd *cobra.Command, fn func(*cobra.Command)) {
 
 func TestCommandsExplainThemselves(t *testing.T) {
 	p, _, _ := newProgram(fixed())
-	silent := []string{"ripplebak", "serve", "health", "completion", "helper"} // they print no result
+	silent := []string{"ripplebak", "serve", "health", "completion", "helper", "key"} // they print no result
 	var names []string
 	each(p.root(), func(c *cobra.Command) {
-		names = append(names, c.Name())
+		names = append(names, commandName(c))
 		if c.Short == "" || c.Long == "" || !c.Runnable() {
 			t.Errorf("%s has no Short, no Long or nothing to run", c.Name())
 		}
@@ -43,7 +43,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 			t.Errorf("%s: has --json: %v", c.Name(), has)
 		}
 	})
-	for _, want := range []string{"serve", "backup", "restore", "snapshots", "ls", "plan", "check", "init", "health", "version", "completion", "helper"} {
+	for _, want := range []string{"serve", "backup", "restore", "snapshots", "ls", "plan", "check", "init", "health", "version", "completion", "helper", "key list", "key add", "key remove", "key passwd"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("there is no command %q", want)
 		}
@@ -62,7 +62,7 @@ func TestEveryJSONCommandHasAGoldenFile(t *testing.T) {
 		golden = append(golden, c.name)
 	}
 	each(p.root(), func(c *cobra.Command) {
-		if c.Flags().Lookup("json") != nil && !slices.Contains(golden, c.Name()) {
+		if c.Flags().Lookup("json") != nil && !slices.Contains(golden, commandName(c)) {
 			t.Errorf("%s prints JSON that no test looks at", c.Name())
 		}
 	})

@@ -23,6 +23,8 @@ type Settings struct {
 	Repository string
 	// Password opens the repository.
 	Password string
+	// NewPassword is what key add and key passwd are to make.
+	NewPassword string
 	// Project is the Compose project to back up; empty for the sidecar's own.
 	Project string
 	// Schedule is a cron expression.
@@ -82,7 +84,7 @@ func (s *Settings) Secrets() []string {
 
 func isSecret(name string) bool {
 	switch name {
-	case "RIPPLEBAK_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
+	case "RIPPLEBAK_PASSWORD", "RIPPLEBAK_NEW_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
 		"AWS_CONTAINER_AUTHORIZATION_TOKEN":
 		return true
 	}
@@ -100,6 +102,7 @@ func table() []setting {
 	return []setting{
 		{"RIPPLEBAK_REPOSITORY", text(func(s *Settings) *string { return &s.Repository })},
 		{"RIPPLEBAK_PASSWORD", text(func(s *Settings) *string { return &s.Password })},
+		{"RIPPLEBAK_NEW_PASSWORD", text(func(s *Settings) *string { return &s.NewPassword })},
 		{"RIPPLEBAK_PROJECT", takeProject},
 		{"RIPPLEBAK_SCHEDULE", text(func(s *Settings) *string { return &s.Schedule })},
 		{"RIPPLEBAK_KEEP", notBuilt("retention is not part of this version, every snapshot is kept")},
