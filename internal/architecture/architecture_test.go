@@ -72,6 +72,7 @@ func floors() [][]string {
 		{"archive", "plan"},
 		{"compose", "docker", "manifest", "repository", "volume"},
 		{"dump", "labels", "storage"},
+		{"retention"},
 		{"spelling"},
 	}
 }
@@ -125,6 +126,7 @@ func TestWhatPackagesKnow(t *testing.T) {
 		"labels":     {docker, s3, own("docker"), own("storage"), own("repository"), own("volume")},
 		"plan":       {docker, s3, own("docker"), own("storage"), own("repository"), own("volume")},
 		"dump":       {docker, s3, own("docker"), own("storage"), own("repository"), own("volume")},
+		"retention":  {docker, s3, own("docker"), own("storage"), own("repository"), own("volume")},
 		"manifest":   {docker, s3, own("docker"), own("storage"), own("repository"), own("volume")},
 		"compose":    {docker, s3, own("docker"), own("storage"), own("repository")},
 		"volume":     {docker, s3, own("docker"), own("storage"), own("repository")},
