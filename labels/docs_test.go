@@ -49,7 +49,6 @@ func documentedCases() []string {
 		labels  []string
 	}{
 		{"db", []string{"dump", "mysqldump"}},
-		{"db", []string{"keep", "daily=7"}},
 		{"db", []string{"dump", "postgres"}},
 		{"db", []string{"dump", "pg_dump", "dump.databases", "-Fc"}},
 		{"db", []string{"dump", "pg_dump", "dump.databases", "host=evil dbname=x"}},
@@ -62,6 +61,7 @@ func documentedCases() []string {
 		{"app", []string{"exclude", "*.{jpg"}},
 		{"app", []string{"exclude", "/**"}},
 		{"app", []string{"keep", "daily=0"}},
+		{"app", []string{"keep", "days=7"}},
 		{"app", []string{"password", "x"}},
 		{"app", []string{"privileged", "true"}},
 		{"app", []string{"helper", "x"}},

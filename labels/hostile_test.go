@@ -85,7 +85,7 @@ func TestF46_HostileValues(t *testing.T) {
 		{"dump.command", secret + "\x07", "contains the control character"},
 		{"schedule", strings.Repeat("*", 257), "is longer than 256 bytes"},
 		{"schedule", "\n", "contains a line break"},
-		{"keep", "last=-1", `"-1" is not a count from 1 to 10000`},
+		{"keep", "last=-2", `"-2" is not a count from 1 to 10000`},
 		{"keep", "last=$(id)", "is not a count"},
 	} {
 		labels := []string{c.label, c.value}
@@ -145,36 +145,34 @@ func TestF48_CommandsAreNeverQuoted(t *testing.T) {
 
 func TestF36_Policies(t *testing.T) {
 	for value, want := range map[string]string{
-		"last":                            `"last" needs a value after an equals sign`,
-		"last=":                           "is not a count",
-		"last=0":                          `"0" is not a count from 1 to 10000`,
-		"last=99999999999999999999":       "is not a count",
-		"daily=7 daily=8":                 `"daily" is given twice`,
-		"Daily=7":                         `"Daily" is in the wrong case; did you mean "daily"?`,
-		"days=7":                          `did you mean "daily"?`,
-		"keep-weekly=7":                   `did you mean "weekly"?`,
-		"fortnightly=7":                   "is not one of last, hourly, daily, weekly, monthly, yearly, within",
-		"last=3,daily=7":                  "is not a count",
-		"within=":                         "is not a span of time",
-		"within=0d":                       "is not a span of time",
-		"within=5":                        "is not a span of time",
-		"within=d":                        "is not a span of time",
-		"within=2d1y":                     "is not a span of time",
-		"within=1d1d":                     "is not a span of time",
-		"within=-1d":                      "is not a span of time",
-		"within=99999d":                   "is not a span of time",
-		"within=9999999999999999999d":     "is not a span of time",
-		"a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1": "has more rules than there are units",
+		"last":                        `"last" needs a value after an equals sign`,
+		"last=":                       `"last" needs a value after an equals sign`,
+		"last=0":                      `"0" is not a count from 1 to 10000`,
+		"last=99999999999999999999":   "is not a count",
+		"daily=7 daily=8":             `"daily" is given twice`,
+		"Daily=7":                     `"Daily" is in the wrong case; did you mean "daily"?`,
+		"days=7":                      `did you mean "daily"?`,
+		"keep-weekly=7":               `did you mean "weekly"?`,
+		"fortnightly=7":               "is not one of last, hourly, daily, weekly, monthly, quarterly, yearly, within, within-hourly",
+		"last=3,daily=7":              "is not a count",
+		"within=":                     `"within" needs a value`,
+		"within=0d":                   "is not a span of time",
+		"within=5":                    "is not a span of time",
+		"within=d":                    "is not a span of time",
+		"within=2d1y":                 "is not a span of time",
+		"within=1d1d":                 "is not a span of time",
+		"within=-1d":                  "is not a span of time",
+		"within=99999d":               "is not a span of time",
+		"within=9999999999999999999d": "is not a span of time",
+		strings.Repeat("a=1 ", 14):    "has more rules than there are words",
 	} {
 		if got := message(t, "keep", value); !strings.Contains(got, want) {
 			t.Errorf("%s: %s", value, got)
 		}
 	}
-	p := &parser{}
-	rules, ok := p.rules("last=3  within=1y2m3d4h yearly=10000")
-	want := []KeepRule{{Unit: "last", Count: 3}, {Unit: "within", Within: Span{1, 2, 3, 4}}, {Unit: "yearly", Count: 10000}}
-	if !ok || len(rules) != 3 || rules[0] != want[0] || rules[1] != want[1] || rules[2] != want[2] {
-		t.Errorf("%+v", rules)
+	spec, problems := Parse(shop("keep", "last=3  within=1y2m3d4h yearly=-1"))
+	if got := spec.Keep.String(); len(problems) > 0 || got != "last=3 yearly=-1 within=1y2m3d4h" {
+		t.Errorf("%q, %v", got, problems)
 	}
 }
 
@@ -232,7 +230,7 @@ func checkSpec(t *testing.T, s Spec) {
 			t.Fatalf("pattern %q %s", pattern, reason)
 		}
 	}
-	if s.Binds.Mode == All || s.Binds.Mode == Listed || s.Schedule != "" || s.Keep != nil {
+	if s.Binds.Mode == All || s.Binds.Mode == Listed || s.Schedule != "" {
 		t.Fatalf("not built: %+v", s)
 	}
 }

@@ -61,7 +61,7 @@ func notAvailable(name, value string) bool {
 		return value != "pg_dump"
 	case "binds":
 		return value != "none"
-	case "dump.path", "dump.command", "restore.command", "schedule", "keep":
+	case "dump.path", "dump.command", "restore.command", "schedule":
 		return true
 	}
 	return false

@@ -153,7 +153,6 @@ func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
 	for _, c := range []struct{ label, value string }{
 		{"dump", "mariadb-dump"}, {"dump", "mysqldump"}, {"dump", "mongodump"}, {"dump", "redis"}, {"dump", "sqlite"}, {"dump", "neo4j"}, {"dump", "command"},
 		{"binds", "all"}, {"binds", "/etc/app"}, {"schedule", "@daily"}, {"schedule", "0 2 * * *"},
-		{"keep", "last=3 daily=7 weekly=4 monthly=12 yearly=7 within=1y2m3d4h hourly=24"},
 		{"dump.path", "/data/app.db,/data/other.db"}, {"dump.command", "cat /secret"}, {"restore.command", "cat > /secret"},
 	} {
 		got := message(t, c.label, c.value)

@@ -1,5 +1,7 @@
 package labels
 
+import "github.com/ripplebak/ripplebak/retention"
+
 // Source is what a service says about itself and what its labels may refer to.
 type Source struct {
 	// Service is the Compose name; it is used in problems.
@@ -50,8 +52,8 @@ type Spec struct {
 	Pre      string // a shell command, or empty
 	Post     string
 	OnError  OnError
-	Schedule string     // empty: the sidecar's
-	Keep     []KeepRule // nil: the sidecar's; in the order of the label
+	Schedule string           // empty: the sidecar's
+	Keep     retention.Policy // empty: the sidecar's
 	// Notices are labels that were left out because they come from the image.
 	Notices []Notice
 }
@@ -106,18 +108,6 @@ const (
 	Fail OnError = "fail"
 	Warn OnError = "warn"
 )
-
-// KeepRule is one rule of a retention policy: the last Count snapshots, or one
-// for each of the last Count hours, days, weeks, months or years, or with
-// Within everything younger than a duration.
-type KeepRule struct {
-	Unit   string // last, hourly, daily, weekly, monthly, yearly, within
-	Count  int    // 0 with within
-	Within Span   // zero without within
-}
-
-// Span is a length of calendar time.
-type Span struct{ Years, Months, Days, Hours int }
 
 // VolumeSpec is what the labels of a volume say.
 type VolumeSpec struct {

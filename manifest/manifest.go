@@ -68,7 +68,12 @@ type Manifest struct {
 	Services []Service `json:"services"`
 	Items    []Item    `json:"items"`
 	Warnings []string  `json:"warnings,omitempty"`
+	// Only are the services that the run was asked for; none: all.
+	Only []string `json:"only,omitempty"`
 }
+
+// DefaultPolicy stands for the sidecar's own policy among an item's.
+const DefaultPolicy = "default"
 
 // Service records what a service was made of.
 type Service struct {
@@ -89,6 +94,10 @@ type Item struct {
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
 
+	// Keep are the retention policies of the services that it belongs to, as
+	// their labels said, so that a service that is gone keeps its own;
+	// DefaultPolicy stands for the sidecar's. None: the sidecar's.
+	Keep []string `json:"keep,omitempty"`
 	// During says what the services did meanwhile: live, pause or stop.
 	During string `json:"during,omitempty"`
 	// Inconsistent says why the item is no single point in time, for

@@ -26,6 +26,7 @@ func Make(in Input) *Plan {
 	p.Unlabelled = unlabelled(in, p.Items)
 	p.checkSelection(in)
 	p.applySelection(in)
+	p.applyPolicies(in)
 	p.Draft = slices.ContainsFunc(p.Items, func(i Item) bool { return i.Later != "" })
 	windows := makeWindows(in, p.Items, order)
 	p.addOperations(in, order, windows)
@@ -88,6 +89,7 @@ func (p *Plan) applySelection(in Input) {
 	if in.Select == nil {
 		return
 	}
+	p.Only = in.Select
 	for i := range p.Items {
 		it := &p.Items[i]
 		if !slices.ContainsFunc(in.Select, func(s string) bool { return ownedBy(*it, s) }) {

@@ -42,6 +42,9 @@ type Plan struct {
 	// plan of compose files. It is for reading, not for carrying out.
 	Draft bool `json:"draft,omitempty"`
 
+	// Only are the services that the run was asked for; none: all.
+	Only []string `json:"only,omitempty"`
+
 	// Specs are kept for who carries the plan out.
 	Specs map[string]labels.Spec `json:"-"`
 }
@@ -60,6 +63,9 @@ type Item struct {
 	Broken string `json:"broken,omitempty"`
 	// Later says what of the item is known only once its service runs.
 	Later string `json:"later,omitempty"`
+	// Keep are the retention policies of its services, where one of them has
+	// any; "default" stands for the sidecar's.
+	Keep []string `json:"keep,omitempty"`
 
 	Dump   *DumpItem   `json:"dump,omitempty"`
 	Volume *VolumeItem `json:"volume,omitempty"`

@@ -59,6 +59,9 @@ func (p *Plan) printItems(w *bufio.Writer) {
 		if it.Later != "" {
 			line(w, 3, "not known yet: %s", it.Later)
 		}
+		if it.Keep != nil {
+			line(w, 3, "kept by %s", strings.Join(it.Keep, ", and by "))
+		}
 		if it.Dump != nil {
 			for _, c := range it.Dump.Commands {
 				line(w, 3, "$ %s", c)

@@ -151,7 +151,7 @@ func (r *run) warn(format string, args ...any) {
 func (r *run) prepare() {
 	r.results = map[string]*result{}
 	for _, it := range r.plan.Items {
-		m := manifest.Item{Kind: it.Kind, Service: it.Service, Name: it.Name}
+		m := manifest.Item{Kind: it.Kind, Service: it.Service, Name: it.Name, Keep: it.Keep}
 		if it.Dump != nil {
 			m.Commands = it.Dump.Commands
 			m.DumpInfo = dumpInfo(it)
