@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -47,19 +46,12 @@ func (a *App) Snapshots(ctx context.Context, all bool) (out []SnapshotInfo, err 
 	if err := v.repo.LoadIndex(ctx); err != nil {
 		return nil, err
 	}
-	list, damaged, err := v.repo.Snapshots(ctx)
+	list, err := a.snapshotsOf(ctx, v.repo, all)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range damaged {
-		a.Log.Error().Msg(a.Redactor().Redact(d.Error()))
-	}
-	project := a.ownProject(ctx)
 	out = []SnapshotInfo{}
 	for _, s := range list {
-		if !all && project != "" && !ofProject(&s.Snapshot, project) {
-			continue
-		}
 		info, err := a.describe(ctx, v.repo, s)
 		if err != nil {
 			return nil, err
@@ -123,19 +115,16 @@ type ListEntry struct {
 // List calls fn for what lies below a path of a snapshot, folders first, in
 // the order of their names. The path may leave the project's folder out.
 func (a *App) List(ctx context.Context, prefix, below string, fn func(ListEntry) error) (err error) {
-	v, err := a.openVault(ctx, a.stateDir(), false)
+	ctx, v, err := a.look(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.close(ctx)) }()
-	if err := v.repo.LoadIndex(ctx); err != nil {
-		return err
-	}
 	s, err := a.findSnapshot(ctx, v.repo, prefix)
 	if err != nil {
 		return err
 	}
-	node, at, err := findPath(ctx, v.repo, s, below)
+	node, at, err := findPath(ctx, v.repo, &s.Snapshot, below)
 	if err != nil {
 		return err
 	}
@@ -147,28 +136,6 @@ func (a *App) List(ctx context.Context, prefix, below string, fn func(ListEntry)
 		tree = *node.Subtree
 	}
 	return list(ctx, v.repo, tree, at, fn)
-}
-
-// findSnapshot finds a snapshot by "latest", an ID or a prefix.
-func (a *App) findSnapshot(ctx context.Context, repo *repository.Repository, prefix string) (*repository.Snapshot, error) {
-	if prefix != "latest" {
-		id, err := repo.FindSnapshot(ctx, prefix)
-		if err != nil {
-			return nil, err
-		}
-		return repo.LoadSnapshot(ctx, id)
-	}
-	list, _, err := repo.Snapshots(ctx)
-	if err != nil {
-		return nil, err
-	}
-	project := a.ownProject(ctx)
-	for _, s := range slices.Backward(list) {
-		if !slices.Contains(s.Tags, TagSafety) && (project == "" || ofProject(&s.Snapshot, project)) {
-			return &s.Snapshot, nil
-		}
-	}
-	return nil, fmt.Errorf("latest: %w", repository.ErrNoSnapshot)
 }
 
 // findPath finds a node; nil stands for the root.

@@ -16,6 +16,7 @@ import (
 // fixture is an application that returns what a test gave it, and notes what
 // it was asked for.
 type fixture struct {
+	looking
 	plan      *plan.Plan
 	backup    *sidecar.BackupReport
 	restore   *sidecar.RestoreReport
@@ -271,7 +272,8 @@ func fixedKeyReport() *sidecar.KeyReport {
 // fixed is an application with all the values above.
 func fixed() *fixture {
 	return &fixture{
-		plan: fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
+		looking: fixedLooking(),
+		plan:    fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
 		entries: fixedEntries(), check: fixedCheck(), init: fixedInit(), keys: fixedKeys(), keyReport: fixedKeyReport(),
 	}
 }

@@ -29,7 +29,7 @@ type jsonCase struct {
 }
 
 func jsonCases() []jsonCase {
-	return []jsonCase{
+	return append(lookingJSONCases(), []jsonCase{
 		{"plan", []string{"plan", "--json"}, nil, exitDone, reflect.TypeFor[plan.Plan]()},
 		{"backup", []string{"backup", "--json"}, sidecar.ErrIncomplete, exitIncomplete, reflect.TypeFor[sidecar.BackupReport]()},
 		{"restore", []string{"restore", "latest", "--yes", "--json"}, sidecar.ErrRestoreFailed, exitFailed, reflect.TypeFor[sidecar.RestoreReport]()},
@@ -42,7 +42,7 @@ func jsonCases() []jsonCase {
 		{"key remove", []string{"key", "remove", "--yes", "5b2f", "--json"}, repository.ErrNoKeyLeft, exitFailed, reflect.TypeFor[sidecar.KeyReport]()},
 		{"key passwd", []string{"key", "passwd", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
 		{"version", []string{"version", "--json"}, nil, exitDone, reflect.TypeFor[buildInfo]()},
-	}
+	}...)
 }
 
 func TestGoldenJSON(t *testing.T) {

@@ -43,6 +43,7 @@ func start() int {
 	p := &program{
 		out: os.Stdout, err: os.Stderr,
 		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 		size:        func() (int, int, error) { return term.GetSize(int(os.Stderr.Fd())) },
 		readLine:    func(ctx context.Context) (string, error) { return readLine(ctx, os.Stdin) },

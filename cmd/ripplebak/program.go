@@ -21,6 +21,7 @@ type application interface {
 	Snapshots(ctx context.Context, all bool) ([]sidecar.SnapshotInfo, error)
 	List(ctx context.Context, snapshot, path string, fn func(sidecar.ListEntry) error) error
 	Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error)
+	Export(ctx context.Context, opt sidecar.ExportOptions) (*sidecar.ExportReport, error)
 	Init(ctx context.Context) (*sidecar.InitReport, error)
 	Keys(ctx context.Context) ([]sidecar.KeyInfo, error)
 	ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*sidecar.KeyReport, error)
@@ -32,10 +33,11 @@ type application interface {
 // in here, so that a test can put its own in place.
 type program struct {
 	out, err io.Writer
-	// inTerminal and errTerminal say whether somebody can answer, and whether
-	// lines can be redrawn. size is the terminal's, in columns and rows.
-	inTerminal, errTerminal bool
-	size                    func() (columns, rows int, err error)
+	// inTerminal, outTerminal and errTerminal say whether somebody can answer,
+	// whether what is not text must be kept away, and whether lines can be
+	// redrawn. size is the terminal's, in columns and rows.
+	inTerminal, outTerminal, errTerminal bool
+	size                                 func() (columns, rows int, err error)
 	// readLine reads an answer, until the context ends.
 	readLine func(ctx context.Context) (string, error)
 	// readSecret reads an answer that is not shown.
@@ -98,7 +100,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
 	root.AddCommand(
-		p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(),
+		p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(), p.exportCommand(),
 		p.planCommand(), p.checkCommand(), p.initCommand(), p.healthCommand(),
 		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
 	return root
