@@ -83,9 +83,11 @@ func (a *App) Export(ctx context.Context, opt ExportOptions) (report *ExportRepo
 		return nil, err
 	}
 	if src.node.Subtree != nil {
-		if err := v.repo.HasAll(ctx, *src.node.Subtree); err != nil {
+		all, err := v.repo.HasAll(ctx, *src.node.Subtree)
+		if err != nil {
 			return nil, fmt.Errorf("nothing was written: snapshot %s is not whole: %w", src.snapshot.ID.Short(), err)
 		}
+		src.bytes = all.Bytes
 	}
 	report = &ExportReport{
 		Snapshot: src.snapshot.ID.String(), Time: src.snapshot.Time, Item: src.name, Format: src.format(), Recipients: len(recipients),

@@ -18,7 +18,7 @@ type exportSource struct {
 	name     string // the item's key, or the path; "" for all
 	whole    bool
 	node     *repository.Node
-	bytes    int64 // about as many; 0 if nobody knows
+	bytes    int64 // with holes
 	notGood  []string
 }
 
@@ -132,7 +132,7 @@ func (a *App) exportItem(ctx context.Context, repo *repository.Repository, s *sn
 	if err != nil {
 		return nil, fmt.Errorf("%s in snapshot %s: %w", it.Key(), s.ID.Short(), err)
 	}
-	src := &exportSource{snapshot: s, name: it.Key(), node: node, bytes: it.Bytes, notGood: []string{}}
+	src := &exportSource{snapshot: s, name: it.Key(), node: node, bytes: int64(node.Size), notGood: []string{}}
 	if it.State != manifest.Good {
 		src.notGood = append(src.notGood, it.Key())
 		a.Log.Warn().Str("item", it.Key()).Msg("some of its files could not be read when it was saved: they are not in the export")
@@ -204,10 +204,7 @@ func (a *App) exportWhole(ctx context.Context, repo *repository.Repository, pref
 		return nil, fmt.Errorf("snapshot %s: %w", s.ID.Short(), err)
 	}
 	for _, it := range m.Items {
-		switch it.State {
-		case manifest.Good:
-			src.bytes += it.Bytes
-		case manifest.Failed, manifest.Partial:
+		if it.State == manifest.Failed || it.State == manifest.Partial {
 			src.notGood = append(src.notGood, it.Key())
 			a.Log.Warn().Str("item", it.Key()).Msgf("it is %s in snapshot %s", it.State, s.ID.Short())
 		}
