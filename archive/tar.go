@@ -48,7 +48,7 @@ func WriteTar(ctx context.Context, repo *repository.Repository, node *repository
 	}
 	x := &tarExport{src: src, opt: opt, out: newTarWriter(w)}
 	err = x.run(ctx)
-	if err != nil && ctx.Err() != nil {
+	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err == nil {

@@ -164,10 +164,11 @@ func exportTar(ctx context.Context, repo *repository.Repository, src *exportSour
 func exportFileContent(ctx context.Context, repo *repository.Repository, src *exportSource, to io.Writer, advance func(entries, bytes int64), report *ExportReport) error {
 	r := repository.NewFileReader(ctx, repo, src.node)
 	n, err := io.Copy(&advancing{Writer: to, tell: advance}, r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return cause
-		}
+	err = errors.Join(err, r.Close())
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err != nil {
 		return err
 	}
 	report.Entries, report.Bytes = 1, n
