@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -46,13 +47,14 @@ const defaultCacheSize = 1 << 30
 // cacheTouch is how exactly the time of the last use is known.
 const cacheTouch = time.Hour
 
-// newCache returns the cache of one repository, nil where there is none.
-func newCache(opt *Options, repositoryID string) *cache {
+// newCache returns a cache, nil where there shall be none. It is of no
+// repository yet: see of.
+func newCache(opt *Options) *cache {
 	if opt.CacheDir == "" {
 		return nil
 	}
 	c := &cache{
-		root: opt.CacheDir, dir: filepath.Join(opt.CacheDir, repositoryID), limit: opt.CacheSize,
+		root: opt.CacheDir, dir: filepath.Join(opt.CacheDir, "none"), limit: opt.CacheSize,
 		now: opt.Now, warn: opt.Warn, reading: make(map[storage.Handle]bool), added: -1,
 	}
 	if c.limit <= 0 {
@@ -62,6 +64,40 @@ func newCache(opt *Options, repositoryID string) *cache {
 		c.warn = func(error) {}
 	}
 	return c
+}
+
+// of makes the cache that of one repository, before it is used for any file.
+func (c *cache) of(repositoryID string) *cache {
+	if c != nil {
+		c.dir = filepath.Join(c.root, repositoryID)
+	}
+	return c
+}
+
+// hintPath is where the name of the key file is kept that opened last the
+// repository at a place.
+func (c *cache) hintPath(location string) string {
+	return filepath.Join(c.root, "keys", ID(sha256.Sum256([]byte(location))).String())
+}
+
+// hint returns the name of the key file that opened last the repository at a
+// place. It says only where to look first.
+func (c *cache) hint(location string) (name string, ok bool) {
+	if c == nil {
+		return "", false
+	}
+	data, ok := c.read(c.hintPath(location), 2*sha256.Size)
+	if !ok {
+		return "", false
+	}
+	id, err := ParseID(string(data))
+	return id.String(), err == nil
+}
+
+func (c *cache) setHint(location, name string) {
+	if known, ok := c.hint(location); c != nil && (!ok || known != name) {
+		c.keep(c.hintPath(location), []byte(name))
+	}
 }
 
 func (c *cache) path(h storage.Handle) string {
@@ -78,8 +114,7 @@ func (c *cache) complain(err error) {
 
 // open opens a cached file and notes that it was used. What is no regular file
 // is none of ours, and must not make us wait.
-func (c *cache) open(h storage.Handle) (*os.File, int64, bool) {
-	path := c.path(h)
+func (c *cache) open(path string) (*os.File, int64, bool) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +138,11 @@ func (c *cache) get(h storage.Handle, limit int64) ([]byte, bool) {
 	if c == nil {
 		return nil, false
 	}
-	f, size, ok := c.open(h)
+	return c.read(c.path(h), limit)
+}
+
+func (c *cache) read(path string, limit int64) ([]byte, bool) {
+	f, size, ok := c.open(path)
 	if !ok {
 		return nil, false
 	}
@@ -123,7 +162,7 @@ func (c *cache) readAt(h storage.Handle, buf []byte, offset int64) bool {
 	if c == nil {
 		return false
 	}
-	f, _, ok := c.open(h)
+	f, _, ok := c.open(c.path(h))
 	if !ok {
 		return false
 	}
@@ -144,12 +183,18 @@ func (c *cache) largest(kind storage.Kind) int64 {
 // put keeps a file. It is renamed into place, so that a reader in another
 // process sees it whole or not at all.
 func (c *cache) put(h storage.Handle, data []byte) {
-	if c == nil || c.warned.Load() || int64(len(data)) > c.largest(h.Kind) {
+	if c != nil && int64(len(data)) <= c.largest(h.Kind) {
+		c.keep(c.path(h), data)
+	}
+}
+
+func (c *cache) keep(path string, data []byte) {
+	if c.warned.Load() {
 		return
 	}
-	err := c.write(c.path(h), data)
+	err := c.write(path, data)
 	if deletedMeanwhile(err) {
-		err = c.write(c.path(h), data)
+		err = c.write(path, data)
 	}
 	switch {
 	case err == nil:

@@ -24,7 +24,7 @@ func testCache(t testing.TB, dir string, limit int64, now func() time.Time) *cac
 		now = time.Now
 	}
 	warn := func(err error) { t.Errorf("warning: %v", err) }
-	return newCache(&Options{CacheDir: dir, CacheSize: limit, Now: now, Warn: warn}, randomID(t).String())
+	return newCache(&Options{CacheDir: dir, CacheSize: limit, Now: now, Warn: warn}).of(randomID(t).String())
 }
 
 func randomID(t testing.TB) ID {
@@ -141,7 +141,7 @@ func TestCacheForgetsOthers(t *testing.T) {
 		}
 	}
 	now = now.Add(40 * 24 * time.Hour)
-	next := newCache(&Options{CacheDir: dir, Now: clock}, filepath.Base(own.dir))
+	next := newCache(&Options{CacheDir: dir, Now: clock}).of(filepath.Base(own.dir))
 	next.put(storage.Handle{Kind: storage.SnapshotFile, Name: h.Name}, []byte("new"))
 	want := []string{"index/" + h.Name, "index/notes.txt", "snapshots/" + h.Name}
 	if got := sortedKeys(cachedFiles(t, own.dir)); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
@@ -200,7 +200,7 @@ func TestCacheSharedAndDeleted(t *testing.T) {
 	})
 	id := randomID(t).String()
 	for range 4 {
-		c := newCache(&Options{CacheDir: dir, CacheSize: 64 << 10, Now: time.Now, Warn: func(err error) { t.Errorf("warning: %v", err) }}, id)
+		c := newCache(&Options{CacheDir: dir, CacheSize: 64 << 10, Now: time.Now, Warn: func(err error) { t.Errorf("warning: %v", err) }}).of(id)
 		working.Go(func() { exercise(t, c, 150) })
 	}
 	working.Wait()
@@ -232,7 +232,7 @@ const cacheProcessEnv = "RIPPLEBAK_TEST_CACHE"
 // TestCacheOfTwoProcesses is the same with processes of their own.
 func TestCacheOfTwoProcesses(t *testing.T) {
 	if dir := os.Getenv(cacheProcessEnv); dir != "" {
-		c := newCache(&Options{CacheDir: dir, CacheSize: 64 << 10, Now: time.Now, Warn: func(err error) { t.Errorf("warning: %v", err) }}, fmt.Sprintf("%064x", 1))
+		c := newCache(&Options{CacheDir: dir, CacheSize: 64 << 10, Now: time.Now, Warn: func(err error) { t.Errorf("warning: %v", err) }}).of(fmt.Sprintf("%064x", 1))
 		exercise(t, c, 400)
 		return
 	}
@@ -255,7 +255,7 @@ func TestCacheOfTwoProcesses(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	wg.Wait()
-	c := newCache(&Options{CacheDir: dir, CacheSize: 64 << 10, Now: time.Now}, fmt.Sprintf("%064x", 1))
+	c := newCache(&Options{CacheDir: dir, CacheSize: 64 << 10, Now: time.Now}).of(fmt.Sprintf("%064x", 1))
 	exercise(t, c, 1)
 	var total int64
 	for _, n := range cachedFiles(t, dir) {

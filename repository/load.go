@@ -59,7 +59,8 @@ func (r *Repository) loadAt(ctx context.Context, p blobPlace, buf []byte) ([]byt
 	defer r.buffers.put(sealed)
 	raw := sealed.data[:p.length]
 	h := storage.Handle{Kind: storage.PackFile, Name: p.pack.String()}
-	if p.Type == TreeBlob && r.cachedTree(ctx, h, raw, int64(p.offset)) {
+	if p.Type == TreeBlob && r.cachedTree(ctx, h, raw, int64(p.offset)) ||
+		p.Type == DataBlob && r.cache.readAt(h, raw, int64(p.offset)) {
 		if plain, err := r.openBlob(&p.packedBlob, raw, buf); err == nil {
 			return plain, nil
 		}
@@ -104,6 +105,11 @@ func (r *Repository) openBlob(b *packedBlob, sealed, buf []byte) ([]byte, error)
 
 // maxCachedPack bounds the packs of trees that are cached whole.
 const maxCachedPack = 32 << 20
+
+// smallPack is the size up to which a pack of data is cached too when it is
+// written: that of a run in which hardly anything changed holds the manifest,
+// for which the next run asks.
+const smallPack = 256 << 10
 
 // cachedTree fills raw from the cache. Where the pack is not there yet, it is
 // loaded whole: its neighbours are the next trees to be asked for.

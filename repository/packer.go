@@ -164,7 +164,7 @@ func (w *Writer) storePack(pk *pack) error {
 	if err := w.store.Save(w.ctx, h, p); err != nil {
 		return fmt.Errorf("store %s: %w", h, err)
 	}
-	if pk.kind == TreeBlob {
+	if pk.kind == TreeBlob || len(data) <= smallPack {
 		w.r.cache.put(h, data)
 	}
 	w.stats.packs.Add(1)

@@ -8,13 +8,27 @@ import (
 	"github.com/ripplebak/ripplebak/storage"
 )
 
-// readFile loads a whole file of at most limit bytes.
-func readFile(ctx context.Context, r storage.Reader, h storage.Handle, limit int64) ([]byte, error) {
-	info, err := r.Stat(ctx, h)
+// readFile loads a whole file of at most limit bytes, by one request.
+func readFile(ctx context.Context, r storage.Reader, h storage.Handle, limit int64) (_ []byte, err error) {
+	rc, err := r.Load(ctx, h, 0, 0)
 	if err != nil {
 		return nil, err
 	}
-	return readSized(ctx, r, h, info.Size, limit)
+	defer func() {
+		if cerr := rc.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("close %s: %w", h, cerr)
+		}
+	}()
+	data, err := io.ReadAll(io.LimitReader(rc, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("load %s: %w", h, err)
+	case int64(len(data)) > limit:
+		return nil, damaged("%s has more than the %d bytes that such a file can have", h, limit)
+	case len(data) == 0:
+		return nil, damaged("%s is empty", h)
+	}
+	return data, nil
 }
 
 // readSized is readFile for a file whose size is known from a listing.

@@ -36,6 +36,9 @@ type Options struct {
 	// CacheSize bounds that directory, in bytes, for all repositories in it;
 	// 0 means 1 GiB. Trees go first, then what was used least lately.
 	CacheSize int64
+	// Keys, where set, keeps the key between one opening and the next. Nil: it
+	// is derived from the password each time.
+	Keys *Keyring
 	// Warn is told what does not stop the work: a cache that cannot be
 	// written. It is called from any goroutine. Nil: nobody.
 	Warn func(error)
@@ -193,7 +196,8 @@ func Open(ctx context.Context, r storage.Reader, password string, opt Options) (
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
 	repo := &Repository{store: r, opt: opt, index: newIndex(), loaded: make(map[ID]bool), writers: make(map[*Writer]struct{})}
-	err = findKey(ctx, r, password, func(name string, m masterKey) error {
+	repo.cache = newCache(&opt)
+	err = unlock(ctx, r, password, opt.Keys, repo.cache, func(name string, m masterKey) error {
 		s, err := newSealer(m)
 		if err != nil {
 			return err
@@ -212,7 +216,7 @@ func Open(ctx context.Context, r storage.Reader, password string, opt Options) (
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
 	repo.buffers = newBufferPool()
-	repo.cache = newCache(&opt, repo.config.ID)
+	repo.cache.of(repo.config.ID).setHint(r.Location(), repo.key.String())
 	return repo, nil
 }
 

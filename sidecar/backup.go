@@ -11,6 +11,7 @@ import (
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/volume"
 )
 
@@ -37,6 +38,9 @@ type BackupReport struct {
 	BytesStored int64 `json:"bytes_stored"`
 	// Downtime is how long each service was not running, in seconds.
 	Downtime map[string]float64 `json:"downtime_seconds"`
+	// Requests is how often the storage was asked, from opening the repository
+	// to releasing its lock.
+	Requests storage.RequestCounts `json:"requests"`
 }
 
 // Backup saves the project and commits a snapshot. Errors: ErrProblems before
@@ -62,9 +66,23 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	defer func() {
+		err = errors.Join(err, v.close(ctx))
+		a.countRequests(report, v)
+	}()
 	defer func() { err = errors.Join(err, e.end(ctx)) }()
 	return a.carryOutWith(v.lock.Context(), h, p, d, v, id, false, e)
+}
+
+// countRequests puts what the storage was asked by a run that has ended into
+// its report and into the log.
+func (a *App) countRequests(report *BackupReport, v *vault) {
+	n := v.requests.Counts()
+	if report != nil {
+		report.Requests = n
+	}
+	a.Log.Info().Int64("put", n.Put).Int64("get", n.Get).Int64("head", n.Head).Int64("list", n.List).
+		Int64("delete", n.Delete).Int64("other", n.Other).Msg("requests to the storage")
 }
 
 // lockPatience is how long every command waits for the run lock: serve takes it

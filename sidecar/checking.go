@@ -129,7 +129,7 @@ type InitReport struct {
 
 // Init creates the repository. One that exists is repository.ErrExist.
 func (a *App) Init(ctx context.Context) (report *InitReport, err error) {
-	store, err := a.openStore(ctx)
+	store, err := a.openStore(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

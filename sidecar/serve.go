@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
@@ -131,6 +132,8 @@ func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time) er
 // scheduledRun backs up; whatever goes wrong is said, and the next run comes.
 func (a *App) scheduledRun(ctx context.Context, s *schedule.Schedule) {
 	a.Log.Info().Msg("run started")
+	// What a run took is given back: until the next one there is nothing to do.
+	defer debug.FreeOSMemory()
 	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait})
 	switch {
 	case err == nil:

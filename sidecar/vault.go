@@ -22,6 +22,8 @@ type vault struct {
 	store storage.Store
 	repo  *repository.Repository
 	lock  *repository.Lock
+	// requests counts what is asked of the storage.
+	requests *storage.Requests
 }
 
 func (v *vault) close(ctx context.Context) error {
@@ -33,8 +35,9 @@ func (v *vault) close(ctx context.Context) error {
 }
 
 // openStore reaches the storage. Every fault that can be seen from outside is
-// seen here, before a service is touched.
-func (a *App) openStore(ctx context.Context) (storage.Store, error) {
+// seen here, before a service is touched. What it is asked is counted, unless
+// requests is nil.
+func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storage.Store, error) {
 	if a.Settings.Repository == "" {
 		return nil, errors.New("no repository is named: set RIPPLEBAK_REPOSITORY, for example to s3:https://HOST/BUCKET/PREFIX")
 	}
@@ -48,6 +51,7 @@ func (a *App) openStore(ctx context.Context) (storage.Store, error) {
 	return location.Open(ctx, loc, a.Settings.Env, location.Options{
 		S3Style:      a.s3Style(),
 		StallTimeout: min(a.Settings.Stall, time.Minute),
+		Requests:     requests,
 		Log:          func(msg string) { a.Log.Warn().Msg(a.Redactor().Redact(msg)) },
 	})
 }
@@ -62,11 +66,12 @@ func (a *App) s3Style() string {
 // openVault opens the repository. With create it is made where there is none,
 // unless this sidecar has seen one at this place before.
 func (a *App) openVault(ctx context.Context, dir *state.Dir, create bool) (*vault, error) {
-	store, err := a.openStore(ctx)
+	v := &vault{requests: &storage.Requests{}}
+	store, err := a.openStore(ctx, v.requests)
 	if err != nil {
 		return nil, err
 	}
-	v := &vault{store: store}
+	v.store = store
 	if err := a.openRepository(ctx, v, dir, create); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -76,14 +81,21 @@ func (a *App) openVault(ctx context.Context, dir *state.Dir, create bool) (*vaul
 func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, create bool) error {
 	opt := repository.Options{
 		Now:  a.Now,
+		Keys: &a.keys,
 		Warn: func(err error) { a.Log.Warn().Msg(a.Redactor().Redact(err.Error())) },
 	}
 	if dir != nil && a.Settings.CacheSize > 0 {
 		opt.CacheDir, opt.CacheSize = dir.CacheDir(), a.Settings.CacheSize
 	}
-	err := v.store.Probe(ctx)
-	if err == nil {
-		v.repo, err = repository.Open(ctx, v.store.Reader(), a.Settings.Password, opt)
+	// What is wrong with the storage is found out by opening at once: a probe
+	// before would be one request more in each run. Somebody may wait to hear
+	// it, and the probe then says it better.
+	var err error
+	v.repo, err = repository.Open(storage.Impatient(ctx), v.store.Reader(), a.Settings.Password, opt)
+	if err != nil && !errors.Is(err, repository.ErrWrongPassword) && !errors.Is(err, repository.ErrDamaged) {
+		if perr := v.store.Probe(ctx); perr != nil {
+			err = perr
+		}
 	}
 	absent := errors.Is(err, storage.ErrNoBucket) || errors.Is(err, repository.ErrNoRepository)
 	switch {

@@ -80,6 +80,14 @@ type retrying struct {
 	opt RetryOptions
 }
 
+// Impatient returns a context under which calls are tried as few times as a
+// Probe: for what is asked while somebody waits to hear what is wrong.
+func Impatient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, impatientKey{}, true)
+}
+
+type impatientKey struct{}
+
 // attempts counts the tries of one call.
 type attempts struct {
 	r        *retrying
@@ -98,6 +106,9 @@ func (a *attempts) again(ctx context.Context, err error) error {
 		return fmt.Errorf("%w; %w", context.Cause(ctx), err)
 	}
 	a.failed++
+	if ctx.Value(impatientKey{}) != nil {
+		a.tries = min(a.tries, a.r.opt.ProbeTries)
+	}
 	if a.failed >= a.tries {
 		if a.tries == 1 {
 			return err

@@ -63,6 +63,10 @@ func TestRetryIsBoundedByDefault(t *testing.T) {
 		if err := s.Probe(t.Context()); err == nil || p.Hits() != 3 || time.Since(start) > 2*time.Second {
 			t.Errorf("probe: %v after %d tries in %s", err, p.Hits(), time.Since(start))
 		}
+		_, err := s.Reader().Stat(storage.Impatient(t.Context()), storage.Handle{Kind: storage.ConfigFile})
+		if err == nil || a.Hits() != 13 {
+			t.Errorf("impatient: %v after %d tries", err, a.Hits()-10)
+		}
 	})
 }
 

@@ -64,6 +64,7 @@ func (s *session) showBackup(r *sidecar.BackupReport) error {
 			return err
 		}
 		fmt.Fprintf(out, "\nread %s, stored %s, in %s\n", size(r.BytesRead), size(r.BytesStored), seconds(r.Seconds))
+		fmt.Fprintf(out, "requests to the storage: %s\n", r.Requests)
 		s.printDowntime(out, r.Downtime)
 		for _, i := range r.Items {
 			if i.Error != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar"
+	"github.com/ripplebak/ripplebak/storage"
 )
 
 // fixture is an application that returns what a test gave it, and notes what
@@ -202,6 +203,7 @@ func fixedBackup() *sidecar.BackupReport {
 		},
 		Warnings: []string{"the repository is on this machine"}, BytesRead: 5<<30 + 1<<20, BytesStored: 34 << 20,
 		Downtime: map[string]float64{"app": 3.25},
+		Requests: storage.RequestCounts{Put: 5, Get: 3, List: 4, Delete: 1},
 	}
 }
 

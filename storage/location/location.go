@@ -77,6 +77,8 @@ type Options struct {
 	// Retry bounds repetition; the zero value is right. Local directories
 	// are not tried again.
 	Retry storage.RetryOptions
+	// Requests, where set, counts what is asked of the storage.
+	Requests *storage.Requests
 	// Log, where set, gets what is worth knowing and no error: a line each.
 	Log func(msg string)
 }
@@ -86,9 +88,13 @@ type Options struct {
 // asked for by env.
 func Open(_ context.Context, loc Location, env func(string) string, opt Options) (storage.Store, error) {
 	if loc.S3 == nil {
-		return local.Open(loc.Path, local.Options{})
+		s, err := local.Open(loc.Path, local.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return storage.CountRequests(s, opt.Requests), nil
 	}
-	s, err := s3.Open(*loc.S3, env, s3.Options{Style: s3.Style(opt.S3Style), StallTimeout: opt.StallTimeout, Log: opt.Log})
+	s, err := s3.Open(*loc.S3, env, s3.Options{Style: s3.Style(opt.S3Style), StallTimeout: opt.StallTimeout, Requests: opt.Requests, Log: opt.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	Credentials *credentials.Credentials
 	// StallTimeout ends a request that makes no progress; 0 means a minute.
 	StallTimeout time.Duration
+	// Requests, where set, counts what is sent for the repository's files.
+	Requests *storage.Requests
 	// Log, where set, gets the few things worth knowing that are no errors,
 	// each once.
 	Log func(msg string)
@@ -91,7 +93,7 @@ func open(addr Address, env func(string) string, opt Options) (*backend, error) 
 		return nil, fmt.Errorf("S3 style %q: must be path or virtual", cleanForMessage(string(opt.Style)))
 	}
 	client, err := minio.NewCore(addr.Host, &minio.Options{
-		Creds: opt.Credentials, Secure: addr.Secure, Transport: tr, Region: opt.Region, BucketLookup: lookup,
+		Creds: opt.Credentials, Secure: addr.Secure, Transport: counted{tr, opt.Requests}, Region: opt.Region, BucketLookup: lookup,
 		MaxRetries: 1, // storage.Retry is the only one who repeats
 	})
 	if err != nil {
