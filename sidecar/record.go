@@ -32,7 +32,16 @@ func (a *App) record(h *host, change func(*state.History)) {
 	if h.state == nil {
 		return
 	}
-	if err := h.state.UpdateHistory(change); err != nil {
+	if err := a.updateHistory(h.state, change); err != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
 	}
+}
+
+// updateHistory says so where the record was damaged.
+func (a *App) updateHistory(dir *state.Dir, change func(*state.History)) error {
+	if _, err := dir.History(); err != nil {
+		a.Log.Error().Str("error", a.Redactor().Redact(err.Error())).
+			Msg("the record of past runs cannot be read: it is put aside as " + state.DamagedHistory + ", and health begins anew")
+	}
+	return dir.UpdateHistory(change)
 }

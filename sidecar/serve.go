@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
@@ -45,7 +46,7 @@ func (a *App) Serve(ctx context.Context) error {
 // keep backups from being made.
 func (a *App) comeUp(dir *state.Dir, s *schedule.Schedule) {
 	now := a.Now()
-	err := dir.UpdateHistory(func(h *state.History) {
+	err := a.updateHistory(dir, func(h *state.History) {
 		h.Interval = s.Interval(now)
 		if h.ServingSince.IsZero() {
 			h.ServingSince = now
@@ -58,27 +59,33 @@ func (a *App) comeUp(dir *state.Dir, s *schedule.Schedule) {
 }
 
 // rehearse finds out at start what would make the run of the night fail, and
-// says it while somebody is still looking.
+// says it while somebody is still looking. As a run does, it makes a repository
+// only for a plan that is sound.
 func (a *App) rehearse(ctx context.Context, dir *state.Dir) {
-	v, err := a.openVault(ctx, dir, true)
-	if err == nil {
-		err = v.close(ctx)
-	}
-	if err != nil && ctx.Err() == nil {
-		a.Log.Error().Msg("the next run would fail: " + a.Redactor().Redact(err.Error()))
-	}
 	p, err := a.Plan(ctx, nil)
 	if err == nil && len(p.Problems) > 0 {
 		err = &ProblemsError{Problems: p.Problems}
 	}
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		a.Log.Error().Msg("the next run would fail: " + a.Redactor().Redact(err.Error()))
-	default:
-		for _, it := range p.Items {
-			a.Log.Info().Str("item", it.Key).Str("cause", it.Cause).Msg("will be saved")
+	sound := err == nil
+	v, verr := a.openVault(ctx, dir, sound)
+	if verr == nil {
+		verr = v.close(ctx)
+	} else if !sound && errors.Is(verr, repository.ErrNoRepository) {
+		verr = nil // the first run makes it
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	for _, err := range []error{err, verr} {
+		if err != nil {
+			a.Log.Error().Msg("the next run would fail: " + a.Redactor().Redact(err.Error()))
 		}
+	}
+	if !sound {
+		return
+	}
+	for _, it := range p.Items {
+		a.Log.Info().Str("item", it.Key).Str("cause", it.Cause).Msg("will be saved")
 	}
 }
 

@@ -132,10 +132,13 @@ func (a *App) mayCreate(dir *state.Dir, place string) error {
 		return nil
 	}
 	h, err := dir.History()
-	if err != nil {
-		return err
-	}
-	if h.Repository != "" && h.Location == place {
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w at %s, and whether there was one is not known (%w): bring it back, or if there never was one, run \"init\"", repository.ErrNoRepository, place, err)
+	case h.Lost:
+		return fmt.Errorf("%w at %s, and whether there was one is not known, because the record of it was damaged (it is kept as %s in the state volume): bring it back, or if there never was one, run \"init\"",
+			repository.ErrNoRepository, place, state.DamagedHistory)
+	case h.Repository != "" && h.Location == place:
 		return fmt.Errorf("%w: %s held repository %.8s when this sidecar last used it; bring it back, or if it is to be abandoned, run \"init\"", ErrRepositoryGone, place, h.Repository)
 	}
 	return nil
@@ -164,7 +167,7 @@ func (a *App) remember(dir *state.Dir, v *vault) error {
 	if err == nil && h.Repository == id && h.Location == place {
 		return nil
 	}
-	err = dir.UpdateHistory(func(h *state.History) { h.Repository, h.Location = id, place })
+	err = a.updateHistory(dir, func(h *state.History) { h.Repository, h.Location, h.Lost = id, place, false })
 	if err != nil {
 		a.Log.Warn().Err(err).Msg("state volume cannot be written")
 	}

@@ -2,6 +2,8 @@ package state
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -26,6 +28,9 @@ type History struct {
 	Interval time.Duration `json:"interval,omitempty"`
 	// Check is what checks of the repository left.
 	Check CheckHistory `json:"check,omitzero"`
+	// Lost says that an earlier record could not be read, and with it which
+	// repository this sidecar has seen; it is no more once one is seen again.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // maxUnfinished is how many runs in a row may die before none is made up any
@@ -36,24 +41,39 @@ const maxUnfinished = 2
 // MayMakeUp reports whether a missed run may be made up at start.
 func (h History) MayMakeUp() bool { return h.Unfinished < maxUnfinished }
 
-const historyFile = "history.json"
+// DamagedHistory is where a record that cannot be read is kept.
+const (
+	historyFile    = "history.json"
+	DamagedHistory = "history.damaged.json"
+)
 
 // History reads the record of past runs; a zero one where there is none.
 func (d *Dir) History() (History, error) {
 	var h History
-	if _, err := d.readFile(historyFile, &h); err != nil {
+	found, err := d.readFile(historyFile, &h)
+	if err != nil {
 		return History{}, fmt.Errorf("read history: %w", err)
+	}
+	if !found && d.hasDamaged() {
+		h.Lost = true // UpdateHistory did not come to its end
 	}
 	return h, nil
 }
 
-// UpdateHistory changes the record by the function.
+func (d *Dir) hasDamaged() bool {
+	_, err := os.Lstat(filepath.Join(d.path, DamagedHistory))
+	return err == nil
+}
+
+// UpdateHistory changes the record by the function. One that cannot be read
+// must not stop backups: it is put aside, and the new one says that it was.
 func (d *Dir) UpdateHistory(change func(*History)) error {
 	h, err := d.History()
 	if err != nil {
-		// What cannot be read is rewritten: it is a convenience, and a
-		// damaged one must not stop backups.
-		h = History{}
+		if err := os.Rename(filepath.Join(d.path, historyFile), filepath.Join(d.path, DamagedHistory)); err != nil {
+			return fmt.Errorf("put a damaged history aside: %w", err)
+		}
+		h = History{Lost: true}
 	}
 	change(&h)
 	if err := d.writeFile(historyFile, h); err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -164,16 +165,37 @@ func TestHealthFollowsTheLastGoodBackup(t *testing.T) {
 	}
 }
 
-func TestHistoryIsRewrittenWhenDamaged(t *testing.T) {
+// TestDamagedHistoryIsKeptAside, and what is written instead says so until a
+// repository is seen again.
+func TestDamagedHistoryIsKeptAside(t *testing.T) {
 	d := open(t)
-	if err := os.WriteFile(filepath.Join(d.Path(), historyFile), []byte("{"), 0o600); err != nil {
+	path := filepath.Join(d.Path(), historyFile)
+	if err := os.WriteFile(path, []byte(`{"repository": "i`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.UpdateHistory(func(h *History) { h.Repository = "id" }); err != nil {
+	if _, err := d.History(); err == nil {
+		t.Error("a damaged record was read")
+	}
+	if err := d.UpdateHistory(func(h *History) { h.Unfinished++ }); err != nil {
 		t.Fatal(err)
 	}
-	h, err := d.History()
-	if err != nil || h.Repository != "id" {
+	if h, err := d.History(); err != nil || !reflect.DeepEqual(h, History{Unfinished: 1, Lost: true}) {
+		t.Errorf("got %+v, %v", h, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(d.Path(), DamagedHistory)); err != nil || string(b) != `{"repository": "i` {
+		t.Errorf("aside lies %q, %v", b, err)
+	}
+	// Killed before the new one was written.
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := d.History(); err != nil || !h.Lost {
+		t.Errorf("got %+v, %v", h, err)
+	}
+	if err := d.UpdateHistory(func(h *History) { h.Repository, h.Lost = "id", false }); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := d.History(); err != nil || !reflect.DeepEqual(h, History{Repository: "id"}) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 }
