@@ -13,6 +13,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
+
+	"github.com/ripplebak/ripplebak/delay"
 )
 
 // maxPause bounds the pause between two tries of a call.
@@ -60,22 +62,10 @@ func (e *Engine) retryBounded(ctx context.Context, call string, limit time.Durat
 			e.opt.Log("docker engine does not answer, waiting for it: " + err.Error())
 			told = true
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := delay.For(ctx, wait); err != nil {
 			return fmt.Errorf("%s: %w", call, err)
 		}
 		pause = min(2*pause, maxPause)
-	}
-}
-
-// sleep waits, or returns why it stopped waiting.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

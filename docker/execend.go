@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"github.com/ripplebak/ripplebak/delay"
 )
 
 // endScript signals every process of a command: those that carry the mark in
@@ -141,7 +143,7 @@ func (x *Exec) runs(ctx context.Context) bool {
 func (x *Exec) gone(ctx context.Context, wait time.Duration) bool {
 	until := time.Now().Add(wait)
 	for pause := 5 * time.Millisecond; x.runs(ctx); pause = min(2*pause, 250*time.Millisecond) {
-		if time.Now().After(until) || sleep(ctx, pause) != nil {
+		if time.Now().After(until) || delay.For(ctx, pause) != nil {
 			return false
 		}
 	}

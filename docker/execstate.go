@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+
+	"github.com/ripplebak/ripplebak/delay"
 )
 
 // errNoExec: the Engine knows nothing of the command any more.
@@ -70,7 +72,7 @@ func (x *Exec) settle() (container.ExecInspect, error) {
 		if !state.Running || time.Now().After(until) {
 			return state, nil
 		}
-		if err := sleep(x.ctx, pause); err != nil {
+		if err := delay.For(x.ctx, pause); err != nil {
 			return state, fmt.Errorf("%w: %w", errUnsettled, err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
+
+	"github.com/ripplebak/ripplebak/delay"
 )
 
 // SocketDir is where a helper finds the directory of the data plane's socket.
@@ -209,7 +211,7 @@ func (e *Engine) RemoveHelper(ctx context.Context, id string) error {
 	})
 	for err == nil {
 		if _, err = e.Inspect(ctx, id); err == nil {
-			err = sleep(ctx, 20*time.Millisecond)
+			err = delay.For(ctx, 20*time.Millisecond)
 		}
 	}
 	if errors.Is(err, ErrNoContainer) {
@@ -251,6 +253,6 @@ func (e *Engine) waitExit(ctx context.Context, id string) error {
 			return err
 		}
 		// Whatever it was, the next look tells; not in a tight loop.
-		return sleep(ctx, e.opt.RetryPause)
+		return delay.For(ctx, e.opt.RetryPause)
 	}
 }

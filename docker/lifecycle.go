@@ -8,6 +8,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+
+	"github.com/ripplebak/ripplebak/delay"
 )
 
 // engineStop is how long the Engine waits by itself before it kills.
@@ -131,7 +133,7 @@ func (e *Engine) WaitHealthy(ctx context.Context, id string) error {
 		case c.Running && !c.Restarting && (!c.HasHealthcheck || c.Health == container.Healthy):
 			return nil
 		}
-		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+		if err := delay.For(ctx, 250*time.Millisecond); err != nil {
 			return fmt.Errorf("wait for container %s to become healthy: %w", c.Name, err)
 		}
 	}

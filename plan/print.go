@@ -103,26 +103,31 @@ func duringText(d labels.During) string {
 	}
 }
 
-// printDowntime says first what a person wants to know first.
+// printDowntime says what a person wants to know first.
 func (p *Plan) printDowntime(w *bufio.Writer) {
-	var down []Operation
+	var down []string
 	for _, op := range p.Operations {
-		if op.Do == Quiesce {
-			down = append(down, op)
+		if op.Do != Quiesce {
+			continue
 		}
-	}
-	if len(down) == 0 {
-		w.WriteString("\n")
-		line(w, 0, "no service is stopped or paused")
-		return
-	}
-	heading(w, "down for a moment")
-	for _, op := range down {
 		how := "stopped"
 		if op.How == labels.Pause {
 			how = "paused"
 		}
-		line(w, 1, "%s is %s: %s", op.Service, how, op.Cause)
+		down = append(down, op.Service+" is "+how+": "+op.Cause)
+	}
+	printDown(w, "down for a moment", down, "no service is stopped or paused")
+}
+
+func printDown(w *bufio.Writer, title string, down []string, none string) {
+	if len(down) == 0 {
+		w.WriteString("\n")
+		line(w, 0, "%s", none)
+		return
+	}
+	heading(w, title)
+	for _, d := range down {
+		line(w, 1, "%s", d)
 	}
 }
 

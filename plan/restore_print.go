@@ -52,21 +52,13 @@ func (i RestoreItem) effect() string {
 }
 
 func (r *Restore) printDowntime(w *bufio.Writer) {
-	var down []RestoreOperation
+	var down []string
 	for _, op := range r.Operations {
 		if op.Do == StopService {
-			down = append(down, op)
+			down = append(down, op.Service+": "+op.Cause)
 		}
 	}
-	if len(down) == 0 {
-		w.WriteString("\n")
-		line(w, 0, "no service is stopped")
-		return
-	}
-	heading(w, "stopped until it is done")
-	for _, op := range down {
-		line(w, 1, "%s: %s", op.Service, op.Cause)
-	}
+	printDown(w, "stopped until it is done", down, "no service is stopped")
 }
 
 func short(id string) string {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ripplebak/ripplebak/delay"
 	"github.com/ripplebak/ripplebak/storage"
 )
 
@@ -105,7 +106,7 @@ func (r *Repository) Lock(ctx context.Context, locker storage.Locker, opt LockOp
 			told[locked.ID] = true
 			opt.Waiting(locked)
 		}
-		if err := sleep(ctx, min(lockPoll, deadline.Sub(opt.Now()))); err != nil {
+		if err := delay.For(ctx, min(lockPoll, deadline.Sub(opt.Now()))); err != nil {
 			return nil, errors.Join(err, locked)
 		}
 	}
@@ -123,7 +124,7 @@ func (l *Lock) try(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create lock: %w", err)
 	}
-	err = sleep(ctx, lockSettle)
+	err = delay.For(ctx, lockSettle)
 	if err == nil {
 		err = l.conflict(ctx, id)
 	}
@@ -264,7 +265,7 @@ func (l *Lock) remove(ctx context.Context, id ID) error {
 func (l *Lock) refresh() {
 	pause := lockRefresh
 	for {
-		if sleep(l.ctx, pause) != nil {
+		if delay.For(l.ctx, pause) != nil {
 			return
 		}
 		pause = lockRefresh
@@ -340,19 +341,4 @@ func (l *Lock) Unlock(ctx context.Context) error {
 		l.id = ID{}
 	}
 	return err
-}
-
-// sleep waits, or returns the cause of ctx's end.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ripplebak/ripplebak/delay"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
@@ -70,7 +71,7 @@ func (r *run) resume(ctx context.Context, op plan.Operation) error {
 	r.due = append(r.due, its...)
 	var err error
 	for try := range resumeTries {
-		if try > 0 && pause(ctx, resumePause) != nil {
+		if try > 0 && delay.For(ctx, resumePause) != nil {
 			return nil
 		}
 		if err = r.resumeDue(ctx); err == nil {
@@ -89,18 +90,6 @@ func (r *run) resumeDue(ctx context.Context) error {
 	err := r.bringBack(ctx, r.due)
 	r.due = slices.DeleteFunc(r.due, func(q state.Quiesced) bool { return !slices.Contains(r.journal.Quiesced, q) })
 	return err
-}
-
-// pause waits, or returns why it stopped waiting.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // bringBack brings back some of what is quiesced. The journal on disk then

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/ripplebak/ripplebak/delay"
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
 	"github.com/ripplebak/ripplebak/sidecar/state"
@@ -119,7 +120,7 @@ func (a *App) logNext(s *schedule.Schedule) {
 // set. What falls due during a run is not run once more behind it.
 func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time) error {
 	for {
-		if pause(ctx, min(recoverEvery, next.Sub(a.Now()))) != nil {
+		if delay.For(ctx, min(recoverEvery, next.Sub(a.Now()))) != nil {
 			a.Log.Info().Msg("stopping")
 			return nil
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/ripplebak/ripplebak/delay"
 )
 
 // RetryOptions bound what [Retry] does. The zero value is right for a server
@@ -56,23 +58,12 @@ func Retry(s Store, opt RetryOptions) Store {
 		opt.Cap = time.Minute
 	}
 	if opt.Sleep == nil {
-		opt.Sleep = sleep
+		opt.Sleep = delay.For
 	}
 	if opt.Rand == nil {
 		opt.Rand = rand.Float64
 	}
 	return New(&retrying{Backend: Join(s), opt: opt})
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 type retrying struct {

@@ -73,7 +73,7 @@ func floors() [][]string {
 		{"compose", "docker", "manifest", "repository", "volume"},
 		{"dump", "labels", "storage"},
 		{"retention"},
-		{"spelling"},
+		{"delay", "spelling"},
 	}
 }
 
