@@ -16,6 +16,7 @@ import (
 const (
 	labelOwner   = "ripplebak.helper.owner"   // ID of the container that made it, or ownerBare and its state directory
 	labelProject = "ripplebak.helper.project" // the project it works for
+	labelState   = "ripplebak.helper.state"   // where who made it keeps its state: a volume, or a directory
 )
 
 // runRecover stands for a run on the label of a helper that recovers.
@@ -67,7 +68,7 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 			"RIPPLEBAK_HELPER_TOKEN=" + pending.Token,
 			fmt.Sprintf("RIPPLEBAK_HELPER_CONNECTIONS=%d", connections),
 		},
-		Labels:       map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project},
+		Labels:       map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project, labelState: stateOf(h)},
 		SocketVolume: h.socketVolume, SocketBind: h.socketBind,
 		CapAdd: readCaps(),
 	}
@@ -111,6 +112,19 @@ func ownerOf(h *host) string {
 		return ownerBare + h.state.Path()
 	}
 	return ownerBare
+}
+
+// stateOf says where the state is, and with it the lock by which runs take turns.
+func stateOf(h *host) string {
+	switch {
+	case h.stateMount.Name != "":
+		return h.stateMount.Name
+	case h.stateMount.Source != "":
+		return h.stateMount.Source
+	case h.state != nil:
+		return h.state.Path()
+	}
+	return ""
 }
 
 // acceptHelper waits for the call, and no longer than the container lives.

@@ -25,8 +25,8 @@ type host struct {
 	name string
 	// state is nil where there is no state volume.
 	state *state.Dir
-	// stateVolume is the volume that it is in; "" where it is none.
-	stateVolume string
+	// stateMount is what our container has mounted for it; zero on the bare host.
+	stateMount docker.Mount
 	// socketVolume is the volume of the helpers' socket; socketBind is its
 	// directory on the host. Both empty: helpers cannot be reached.
 	socketVolume, socketBind string
@@ -112,9 +112,7 @@ func (a *App) fillFromSelf(h *host) error {
 				return err
 			}
 			h.state = d
-			if m.Type == "volume" {
-				h.stateVolume = m.Name
-			}
+			h.stateMount = m
 		case path.Clean(a.Settings.RunDir):
 			if m.Type == "volume" {
 				h.socketVolume = m.Name

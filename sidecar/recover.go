@@ -86,7 +86,14 @@ func (a *App) removeOrphans(ctx context.Context, h *host) error {
 		return err
 	}
 	for _, c := range helpers {
-		if c.Labels[compose.LabelHelper] == "" || a.ownerLives(ctx, h, c.Labels[labelOwner]) {
+		if c.Labels[compose.LabelHelper] == "" {
+			continue
+		}
+		if owner := c.Labels[labelOwner]; a.ownerLives(ctx, h, owner) {
+			if at, known := c.Labels[labelState]; known && at != stateOf(h) {
+				a.Log.Warn().Str("container", owner).Str("state", at).
+					Msg("another sidecar works on this project, and keeps its state elsewhere: they cannot take turns, and one may start what the other has stopped; give them one state volume")
+			}
 			continue
 		}
 		if err := h.removeHelper(ctx, c.ID); err != nil {

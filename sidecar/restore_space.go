@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/ripplebak/ripplebak/archive"
+	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/volume"
@@ -82,10 +83,10 @@ func plainLocal(driver string, options map[string]string) bool {
 // on the filesystem that Docker has its volumes on: no container has to be
 // started to ask. Nil where the state is elsewhere.
 func (h *host) besideState(ctx context.Context) (*volume.Space, error) {
-	if h.stateVolume == "" {
+	if h.stateMount.Type != compose.KindVolume {
 		return nil, nil
 	}
-	v, err := h.engine.Volume(ctx, h.stateVolume)
+	v, err := h.engine.Volume(ctx, h.stateMount.Name)
 	if err != nil || !plainLocal(v.Driver, v.Options) {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/docker/dockertest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/repository"
@@ -157,22 +158,23 @@ func TestSpaceBesideTheState(t *testing.T) {
 	h := s.host()
 	for _, c := range []struct {
 		volume dockertest.Volume
+		kind   string
 		name   string
 		want   bool
 	}{
-		{dockertest.Volume{Name: "st", Driver: "local"}, "st", true},
-		{dockertest.Volume{Name: "nfs", Driver: "local", Options: map[string]string{"type": "nfs"}}, "nfs", false},
-		{dockertest.Volume{Name: "plugin", Driver: "rclone"}, "plugin", false},
-		{dockertest.Volume{Name: "other", Driver: "local"}, "", false},
+		{dockertest.Volume{Name: "st", Driver: "local"}, "volume", "st", true},
+		{dockertest.Volume{Name: "nfs", Driver: "local", Options: map[string]string{"type": "nfs"}}, "volume", "nfs", false},
+		{dockertest.Volume{Name: "plugin", Driver: "rclone"}, "volume", "plugin", false},
+		{dockertest.Volume{Name: "other", Driver: "local"}, "bind", "", false},
 	} {
 		s.f.AddVolume(c.volume)
-		h.stateVolume = c.name
+		h.stateMount = docker.Mount{Type: c.kind, Name: c.name}
 		free, err := h.besideState(t.Context())
 		if err != nil || (free != nil) != c.want || c.want && (free.Bytes <= 0 || free.Block <= 0 || free.Device == 0) {
 			t.Errorf("%+v: %+v, %v", c.volume, free, err)
 		}
 	}
-	h.stateVolume = "gone"
+	h.stateMount = docker.Mount{Type: "volume", Name: "gone"}
 	if free, err := h.besideState(t.Context()); free != nil || err == nil {
 		t.Errorf("%+v, %v", free, err)
 	}
