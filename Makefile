@@ -13,7 +13,7 @@ export VERSION
 
 # The targets share two processors, images and one Docker Engine.
 .NOTPARALLEL:
-.PHONY: build image setup check race integration test bench demo demo-down fuzz clean distclean
+.PHONY: build image setup lint check race integration test bench demo demo-down fuzz clean distclean
 
 build:
 	scripts/build.sh bin/ripplebak
@@ -25,11 +25,14 @@ image: build
 setup:
 	scripts/setup.sh
 
-# Less than two minutes, and no Docker.
-check:
-	scripts/check.sh
+lint:
+	scripts/lint.sh
 
-# The tests beside the code once more, also those that -short leaves out.
+# Less than two minutes, and no Docker.
+check: lint
+	scripts/unit.sh -short
+
+# The tests beside the code, also those that -short leaves out.
 race: setup
 	RIPPLEBAK_REQUIRE_DOCKER=1 scripts/unit.sh -race
 
@@ -37,8 +40,9 @@ race: setup
 integration: image
 	scripts/integration.sh -run '$(RUN)'
 
-# In this order, so that what fails soon fails first.
-test: setup check race integration
+# In this order, so that what fails soon fails first. The quick tests of check
+# are among those of race.
+test: setup lint race integration
 
 demo: image
 	KEEP='$(KEEP)' scripts/demo.sh

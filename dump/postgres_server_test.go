@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -72,14 +73,10 @@ func startPostgres(t *testing.T, hba string) *pgServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if os.Getuid() == 0 {
-		if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
-			t.Fatalf("chown: %v: %s", err, out)
-		}
-	}
 	s := &pgServer{t: t, bin: bin, data: filepath.Join(dir, "data"), port: freePort(t)}
+	s.own(dir)
 	s.env = []string{"POSTGRES_USER=admin", "PGDATA=" + s.data}
-	s.tool("initdb", "-D", s.data, "-U", "admin", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+	s.copyCluster()
 	conf := fmt.Sprintf("port = %s\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '/var/run/postgresql'\nfsync = off\nmax_prepared_transactions = 2\nautovacuum = off\nshared_buffers = 16MB\n", s.port)
 	if err := os.WriteFile(filepath.Join(s.data, "postgresql.auto.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
@@ -95,6 +92,50 @@ func startPostgres(t *testing.T, hba string) *pgServer {
 		s.env = append(s.env, "POSTGRES_PASSWORD="+testPassword)
 	}
 	return s
+}
+
+// cluster is a fresh database cluster, made once: to copy it takes a fraction
+// of the time. TestMain removes it.
+var cluster struct {
+	once sync.Once
+	dir  string
+}
+
+// copyCluster gives the server a cluster of its own.
+func (s *pgServer) copyCluster() {
+	s.t.Helper()
+	cluster.once.Do(func() {
+		dir, err := os.MkdirTemp("/tmp", "ripplebak-pg-cluster-")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		cluster.dir = dir
+		s.own(dir)
+		s.tool("initdb", "-D", filepath.Join(dir, "data"), "-U", "admin", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+	})
+	cmd := asPostgres(s.t, exec.Command("cp", "-a", filepath.Join(cluster.dir, "data"), s.data))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("copy the cluster: %v: %s", err, out)
+	}
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if cluster.dir != "" {
+		os.RemoveAll(cluster.dir)
+	}
+	os.Exit(code)
+}
+
+// own gives a directory to whom the server runs as.
+func (s *pgServer) own(dir string) {
+	s.t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
+		s.t.Fatalf("chown: %v: %s", err, out)
+	}
 }
 
 // testPassword has all that a shell or a connection string could trip over.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# check.sh: what must hold before each commit and needs no Docker: formatting,
-# vet, staticcheck, the scripts, and the quick tests beside the code.
+# lint.sh: what must hold before each commit and runs nothing: formatting, vet,
+# staticcheck, and the scripts.
 set -euo pipefail
 # shellcheck source=env.sh
 . "$(dirname "$0")/env.sh"
@@ -17,6 +17,3 @@ say "vet"
 go vet ./...
 say "staticcheck"
 "$(scripts/ensure-tool.sh staticcheck)" ./...
-
-say "tests"
-scripts/unit.sh -short
