@@ -57,13 +57,18 @@ func (x *index) entry(n uint32) *indexEntry {
 
 // find calls fn for each entry of a blob until it returns false.
 func (x *index) find(h BlobHandle, fn func(*indexEntry) bool) {
+	x.findNumber(h, func(_ uint32, e *indexEntry) bool { return fn(e) })
+}
+
+// findNumber is find for those who need the entry's number too.
+func (x *index) findNumber(h BlobHandle, fn func(uint32, *indexEntry) bool) {
 	for slot := x.slots.start(h.ID); ; slot = x.slots.next(slot) {
 		n, ok := x.slots.at(slot)
 		if !ok {
 			return
 		}
 		e := x.entry(n)
-		if e.id == h.ID && e.blobType() == h.Type && !fn(e) {
+		if e.id == h.ID && e.blobType() == h.Type && !fn(n, e) {
 			return
 		}
 	}
