@@ -11,6 +11,7 @@ import "github.com/klauspost/compress/zstd"
 type leveller struct {
 	fast, usual *zstd.Encoder
 	fixed       bool // always fast
+	every       int  // bytes from the last trial to the next
 	due         int  // bytes until the next trial
 	// What came of the trials, older ones counting less: bytes at each level.
 	fastSum, usualSum float64
@@ -18,15 +19,17 @@ type leveller struct {
 }
 
 const (
-	// trialSize is how much of a blob a trial compresses, twice; trialEvery is
-	// the data from one to the next.
-	trialSize  = 128 << 10
-	trialEvery = 2 << 20
+	// trialSize is how much of a blob a trial compresses, twice. trialSoon is
+	// the data from one to the next; while they agree they become fewer, down
+	// to one each trialSeldom.
+	trialSize   = 128 << 10
+	trialSoon   = 2 << 20
+	trialSeldom = 16 << 20
 	// trialDecay is what a trial's weight becomes with each later one.
 	trialDecay = 0.8
 	// worthwhile is the part of its size that data must lose for the default
-	// level to be taken.
-	worthwhile = 0.025
+	// level to be taken: nowhere is more than that given away for speed.
+	worthwhile = 0.045
 )
 
 // choose gives the encoder for a blob of content.
@@ -35,22 +38,33 @@ func (l *leveller) choose(plain []byte) *zstd.Encoder {
 		return l.fast
 	}
 	if l.due -= len(plain); l.due <= 0 && len(plain) >= minTrial && !incompressible(plain) {
-		l.due = trialEvery
-		l.try(plain[:min(len(plain), trialSize)])
+		if l.every = min(2*l.every, trialSeldom); !l.try(plain[:min(len(plain), trialSize)]) {
+			l.every = trialSoon
+		}
+		l.due = l.every
 	}
-	if l.usualSum < l.fastSum*(1-worthwhile) {
+	if l.usualPays() {
 		return l.usual
 	}
 	return l.fast
 }
 
+func (l *leveller) usualPays() bool { return pays(l.fastSum, l.usualSum) }
+
+func pays(fast, usual float64) bool { return usual < fast*(1-worthwhile) }
+
 // minTrial is the smallest blob that says anything about others.
 const minTrial = 1 << 10
 
-func (l *leveller) try(piece []byte) {
+// try compresses a piece at both levels, and says whether that alone gives the
+// same answer as all trials before.
+func (l *leveller) try(piece []byte) (same bool) {
 	l.scratch = l.fast.EncodeAll(piece, l.scratch[:0])
 	fast := len(l.scratch)
 	l.scratch = l.usual.EncodeAll(piece, l.scratch[:0])
+	usual := len(l.scratch)
+	same = l.fastSum > 0 && l.usualPays() == pays(float64(fast), float64(usual))
 	l.fastSum = l.fastSum*trialDecay + float64(fast)
-	l.usualSum = l.usualSum*trialDecay + float64(len(l.scratch))
+	l.usualSum = l.usualSum*trialDecay + float64(usual)
+	return same
 }

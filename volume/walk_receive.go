@@ -3,7 +3,6 @@ package volume
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -41,7 +40,7 @@ type fileState struct {
 }
 
 func newReceiver(r io.Reader) *receiver {
-	c := &receiver{sum: tailSum{r: r, hash: sha256.New()}}
+	c := &receiver{sum: tailSum{r: r, hash: newStreamSum()}}
 	c.tr = tar.NewReader(&c.sum)
 	return c
 }
@@ -291,7 +290,7 @@ func (c *receiver) finish(h *tar.Header) error {
 	if err := json.Unmarshal(raw, &end); err != nil {
 		return fmt.Errorf("%w: the end record: %w", ErrProtocol, err)
 	}
-	if end.Length != length || end.SHA256 != hex.EncodeToString(sum) {
+	if end.Length != length || end.Sum != hex.EncodeToString(sum) {
 		return fmt.Errorf("%w: the stream is not what was sent (%d bytes came, %d were sent)", ErrProtocol, length, end.Length)
 	}
 	if !c.recs.complete() || !c.got.agrees(&end.WalkResult) {

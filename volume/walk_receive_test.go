@@ -3,7 +3,6 @@ package volume
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -199,8 +198,9 @@ func entries(t testing.TB, raw []byte) [][]byte {
 // sealed ends a stream with an end record that is right about its bytes.
 func sealed(t testing.TB, body []byte, res WalkResult) []byte {
 	t.Helper()
-	sum := sha256.Sum256(body)
-	rec, err := json.Marshal(endRecord{WalkResult: res, Length: int64(len(body)), SHA256: hex.EncodeToString(sum[:])})
+	sum := newStreamSum()
+	sum.Write(body)
+	rec, err := json.Marshal(endRecord{WalkResult: res, Length: int64(len(body)), Sum: hex.EncodeToString(sum.Sum(nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"archive/tar"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 //	          its offset is a PAX record; with a hole, which is another, it
 //	          has no bytes
 //	end       the end record, always one block of header: the counts, and the
-//	          length and SHA-256 of all bytes of the stream before its header
+//	          length and XXH3 of all bytes of the stream before its header
 //
 // The size of each is known before it is sent.
 const (
@@ -39,7 +38,7 @@ const (
 type endRecord struct {
 	WalkResult
 	Length int64  `json:"length"`
-	SHA256 string `json:"sha256"`
+	Sum    string `json:"xxh3"`
 }
 
 // sender writes a walk's stream.
@@ -50,7 +49,7 @@ type sender struct {
 }
 
 func newSender(w io.Writer) *sender {
-	s := &sender{sum: summing{w: w, hash: sha256.New()}}
+	s := &sender{sum: summing{w: w, hash: newStreamSum()}}
 	s.tw = tar.NewWriter(&s.sum)
 	s.recs.reset()
 	return s
@@ -129,7 +128,7 @@ func (s *sender) end(res WalkResult) error {
 		return err
 	}
 	rec, err := json.Marshal(endRecord{
-		WalkResult: res, Length: s.sum.n, SHA256: hex.EncodeToString(s.sum.hash.Sum(nil)),
+		WalkResult: res, Length: s.sum.n, Sum: hex.EncodeToString(s.sum.hash.Sum(nil)),
 	})
 	if err != nil {
 		return err
