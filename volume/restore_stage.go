@@ -74,6 +74,10 @@ type stager struct {
 	writer  *writer
 	src     supply
 	crash   func(string)
+
+	loads lanes
+	room  *semaphore.Weighted
+	pool  bufferPool
 }
 
 // run stages everything. Directories get their metadata last.
@@ -133,9 +137,24 @@ func (s *stager) makeLinks() error {
 	})
 }
 
-// makeFiles makes files, symlinks and devices, batch by batch.
+// makeFiles makes files, symlinks and devices. Content is asked for batch by
+// batch, and the next batch while the one before is still being written.
 func (s *stager) makeFiles(ctx context.Context) error {
 	defer s.writer.closeAll()
+	group, ctx := errgroup.WithContext(ctx)
+	s.loads, s.room = makeLanes(), semaphore.NewWeighted(maxBuffered)
+	for _, lane := range s.loads {
+		group.Go(func() error { return s.write(lane) })
+	}
+	group.Go(func() error {
+		defer s.loads.close()
+		return s.fetchFiles(ctx)
+	})
+	return group.Wait()
+}
+
+// fetchFiles hands everything that the plan has to the writers.
+func (s *stager) fetchFiles(ctx context.Context) error {
 	b := newBatch()
 	err := s.plan.files.each(func(record []byte) error {
 		f, err := decodeStagedFile(record)
@@ -171,14 +190,13 @@ func (s *stager) addFile(ctx context.Context, b *fetchBatch, f stagedFile) (*fet
 			}
 			b = newBatch()
 		}
-		t.pending++
+		t.expect()
 		return b.add(blob, spot{file: t, offset: offset})
 	})
 	if err != nil {
 		return b, err
 	}
-	t.more = false
-	if t.pending == 0 {
+	if t.allAsked() {
 		b.files = append(b.files, t)
 	}
 	if b.spots+len(b.files) >= maxWanted {
@@ -220,31 +238,17 @@ type load struct {
 	cost  int64
 }
 
-// fetch asks for a batch and has it written as it comes.
+// fetch asks for a batch and hands it to the writers as it comes.
 func (s *stager) fetch(ctx context.Context, b *fetchBatch) error {
-	if len(b.list) == 0 && len(b.files) == 0 {
+	for _, t := range b.files {
+		if err := s.loads.send(ctx, load{file: t}); err != nil {
+			return err
+		}
+	}
+	if len(b.list) == 0 {
 		return nil
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	loads := makeLanes()
-	room := semaphore.NewWeighted(maxBuffered)
-	pool := &bufferPool{}
-	for _, lane := range loads {
-		group.Go(func() error { return s.write(lane, room, pool) })
-	}
-	group.Go(func() error {
-		defer loads.close()
-		for _, t := range b.files {
-			if err := loads.send(ctx, load{file: t}); err != nil {
-				return err
-			}
-		}
-		if len(b.list) == 0 {
-			return nil
-		}
-		return s.receive(ctx, b, loads, room, pool)
-	})
-	return group.Wait()
+	return s.receive(ctx, b)
 }
 
 // lanes lead to the writers. What is new in a directory goes to one of them,
@@ -293,7 +297,7 @@ func (l *load) lane() uint32 {
 }
 
 // receive asks for the blobs of a batch and hands on what comes.
-func (s *stager) receive(ctx context.Context, b *fetchBatch, loads lanes, room *semaphore.Weighted, pool *bufferPool) error {
+func (s *stager) receive(ctx context.Context, b *fetchBatch) error {
 	list := make([]Blob, len(b.list))
 	for i := range b.list {
 		list[i] = b.list[i].blob
@@ -317,14 +321,14 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch, loads lanes, room *
 		l := load{spots: append([]spot{w.spot}, w.extra...), cost: min(int64(bufferSize(length)), maxBuffered)}
 		w.spot.file, w.extra = nil, nil
 		came++
-		if err := room.Acquire(ctx, l.cost); err != nil {
+		if err := s.room.Acquire(ctx, l.cost); err != nil {
 			return context.Cause(ctx)
 		}
-		l.data = pool.get(length)
+		l.data = s.pool.get(length)
 		if err := s.src.read(l.data); err != nil {
 			return fmt.Errorf("receive content: %w", err)
 		}
-		if err := loads.send(ctx, l); err != nil {
+		if err := s.loads.send(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -335,14 +339,14 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch, loads lanes, room *
 }
 
 // write stages what comes until there is no more, or something fails.
-func (s *stager) write(loads <-chan load, room *semaphore.Weighted, pool *bufferPool) error {
+func (s *stager) write(loads <-chan load) error {
 	for l := range loads {
 		if err := s.writeLoad(l); err != nil {
 			return err
 		}
 		if l.data != nil {
-			pool.put(l.data)
-			room.Release(l.cost)
+			s.pool.put(l.data)
+			s.room.Release(l.cost)
 		}
 	}
 	return nil

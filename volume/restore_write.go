@@ -20,8 +20,25 @@ type target struct {
 	fd      int // -1: not open
 	made    bool
 	end     int64 // how far it has been written
-	pending int   // blobs that have not come yet
-	more    bool  // blobs of it will be asked for in a later batch
+	pending int   // blobs that were asked for and are not written yet
+	more    bool  // blobs of it may be asked for yet
+}
+
+// expect notes that a blob of the file will be asked for.
+func (t *target) expect() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending++
+}
+
+// allAsked notes that no further blob of the file will be asked for. If all are
+// written already, nobody would finish it: then it says so, and
+// [writer.complete] has to be called.
+func (t *target) allAsked() (toComplete bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.more = t.pending == 0
+	return t.more
 }
 
 // writer stages files. It bounds the files that are open at a time.
