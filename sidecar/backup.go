@@ -121,7 +121,7 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions, id 
 			problems = &ProblemsError{Problems: p.Problems}
 		}
 		if err == nil && problems == nil {
-			e = a.startEarly(ctx, h, p, id)
+			e = a.startEarly(ctx, h, id, firstWindow(p), false)
 		}
 		return err
 	})

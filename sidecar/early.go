@@ -9,11 +9,9 @@ import (
 	"github.com/ripplebak/ripplebak/volume"
 )
 
-// early is a helper that starts while the repository is being opened: both
-// take about as long, and neither needs the other. It is only begun for a
-// plan that is sound and that begins with the helper, so that it does not sit
-// idle while a database is dumped, and it is ended again where the run comes
-// to nothing.
+// early is a helper that starts while something else is done that takes about
+// as long: the repository is opened, services are stopped. It does nothing but
+// wait, and it is ended again where the run comes to nothing.
 type early struct {
 	listener *volume.Listener
 	names    []string // the volumes that it has mounted, by Docker's names
@@ -25,10 +23,11 @@ type early struct {
 	err    error
 }
 
-// startEarly begins to start the helper of the plan's first operation. Nil
-// where there is none that can start now.
-func (a *App) startEarly(ctx context.Context, h *host, p *plan.Plan, run string) *early {
-	if !h.hasSocket() || len(p.Operations) == 0 || p.Operations[0].Do != plan.Helper {
+// firstWindow are the volumes of the helper with which a plan begins; none for
+// one that begins otherwise, lest a helper sits idle while a database is
+// dumped.
+func firstWindow(p *plan.Plan) []string {
+	if len(p.Operations) == 0 || p.Operations[0].Do != plan.Helper {
 		return nil
 	}
 	var names []string
@@ -39,6 +38,30 @@ func (a *App) startEarly(ctx context.Context, h *host, p *plan.Plan, run string)
 		}
 		names = append(names, it.Volume.Docker)
 	}
+	return names
+}
+
+// nextFill is the volume that is filled next, where nothing comes before but
+// stopping services: a volume that is to be made must not be made by mounting
+// it.
+func nextFill(p *plan.Restore, ops []plan.RestoreOperation) []string {
+	i := slices.IndexFunc(ops, func(op plan.RestoreOperation) bool { return op.Do != plan.StopService })
+	if i < 0 || ops[i].Do != plan.FillVolume {
+		return nil
+	}
+	it, ok := p.Item(ops[i].Items[0])
+	if !ok || it.Volume == nil {
+		return nil
+	}
+	return []string{it.Volume.Docker}
+}
+
+// startEarly begins to start a helper for the volumes. Nil where there are
+// none, or no way to reach a helper.
+func (a *App) startEarly(ctx context.Context, h *host, run string, names []string, write bool) *early {
+	if !h.hasSocket() || len(names) == 0 {
+		return nil
+	}
 	listener, err := volume.Listen(a.Settings.RunDir)
 	if err != nil {
 		return nil // the run tries it again, and says why not
@@ -47,7 +70,7 @@ func (a *App) startEarly(ctx context.Context, h *host, p *plan.Plan, run string)
 	e := &early{listener: listener, names: names, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(e.done)
-		e.helper, e.err = a.startHelper(ctx, h, listener, run, names, false)
+		e.helper, e.err = a.startHelper(ctx, h, listener, run, names, write)
 	}()
 	return e
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/dump"
@@ -76,6 +78,7 @@ type restore struct {
 	vault    *vault
 	id       string
 	listener *volume.Listener
+	early    *early // the helper of the volume that comes next
 	journal  state.Journal
 	sources  map[string]*sourceItem // by item key
 	missing  []error                // items that were wanted and are good nowhere
@@ -109,11 +112,13 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		}
 		defer func() { err = errors.Join(err, release()) }()
 	}
-	v, err := a.openVault(ctx, h.state, false)
+	d, v, err := a.prepareRestore(ctx, h)
+	if v != nil {
+		defer func() { err = errors.Join(err, v.close(ctx)) }()
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
 	ctx, err = a.lockForRestore(ctx, v, h, opt.Wait)
 	if err != nil {
 		return nil, err
@@ -122,11 +127,26 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		return nil, err
 	}
 	r := &restore{
-		app: a, host: h, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
+		app: a, host: h, found: d, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
 		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
 		report:  &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
 	}
 	return r.report, r.do(ctx)
+}
+
+// prepareRestore reads the project and opens the repository at the same time.
+func (a *App) prepareRestore(ctx context.Context, h *host) (d *discovery, v *vault, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		d, err = a.discover(ctx, h)
+		return err
+	})
+	g.Go(func() (err error) {
+		v, err = a.openVault(ctx, h.state, false)
+		return err
+	})
+	err = g.Wait()
+	return d, v, err
 }
 
 // lockForRestore takes the shared lock. A key that may only read must not be
@@ -144,15 +164,19 @@ func (a *App) lockForRestore(ctx context.Context, v *vault, h *host, wait time.D
 }
 
 // do decides, asks, and acts.
-func (r *restore) do(ctx context.Context) error {
+func (r *restore) do(ctx context.Context) (err error) {
 	started := r.app.Now()
 	defer func() { r.report.Seconds = r.app.Now().Sub(started).Seconds() }()
+	defer func() { err = errors.Join(err, r.early.end(ctx)) }()
 	if err := r.decide(ctx); err != nil {
 		return err
 	}
 	r.report.Plan = r.plan
 	if len(r.plan.Problems) > 0 {
 		return &ProblemsError{Problems: r.plan.Problems}
+	}
+	if !r.opt.DryRun && r.opt.Confirm == nil { // who has to answer may take his time
+		r.prepareHelper(ctx, r.plan.Operations)
 	}
 	if err := r.verifyAll(ctx); err != nil {
 		return err
@@ -168,19 +192,14 @@ func (r *restore) do(ctx context.Context) error {
 	return r.execute(ctx)
 }
 
-// decide reads the project and the snapshots and has the plan made.
+// decide reads the snapshots and has the plan made.
 func (r *restore) decide(ctx context.Context) error {
-	d, err := r.app.discover(ctx, r.host)
-	if err != nil {
-		return err
-	}
-	r.found = d
 	sources, warnings, problems, err := r.chooseSources(ctx)
 	if err != nil {
 		return err
 	}
 	in := plan.RestoreInput{
-		Project: d.project, Sources: sources, Warnings: warnings, Safety: !r.opt.NoSafety,
+		Project: r.found.project, Sources: sources, Warnings: warnings, Safety: !r.opt.NoSafety,
 		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
 	}
 	if err := r.lookAtVolumes(ctx, &in); err != nil {
@@ -236,15 +255,38 @@ func (r *restore) execute(ctx context.Context) (err error) {
 	defer func() {
 		err = errors.Join(err, r.startAll(context.WithoutCancel(ctx)), r.stopEngines(context.WithoutCancel(ctx)))
 	}()
-	for _, op := range r.plan.Operations {
+	for i, op := range r.plan.Operations {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		r.prepareHelper(ctx, r.plan.Operations[i:])
 		if err := r.step(ctx, op); err != nil {
 			return err
 		}
 	}
 	return r.verdict()
+}
+
+// prepareHelper begins to start the helper of the volume that is filled next,
+// unless that was done.
+func (r *restore) prepareHelper(ctx context.Context, ops []plan.RestoreOperation) {
+	if r.early == nil {
+		r.early = r.app.startEarly(ctx, r.host, r.id, nextFill(r.plan, ops), true)
+	}
+}
+
+// takeHelper gives the helper for a volume, and what ends it.
+func (r *restore) takeHelper(ctx context.Context, volume string) (c *helper, end func() error, err error) {
+	e := r.early
+	r.early = nil
+	if c = e.take([]string{volume}); c == nil {
+		if err := e.end(ctx); err != nil {
+			r.app.Log.Warn().Msg(r.app.Redactor().Redact(err.Error()))
+		}
+		c, err = r.app.startHelper(ctx, r.host, r.listener, r.id, []string{volume}, true)
+		return c, func() error { return c.close(ctx) }, err
+	}
+	return c, func() error { return errors.Join(c.close(ctx), e.end(ctx)) }, nil
 }
 
 func (r *restore) step(ctx context.Context, op plan.RestoreOperation) error {

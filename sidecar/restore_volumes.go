@@ -56,13 +56,13 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 		r.forgetVolume() // nothing was begun
 		return err
 	}
-	c, err := r.app.startHelper(ctx, r.host, r.listener, r.id, []string{it.Volume.Docker}, true)
+	c, closeHelper, err := r.takeHelper(ctx, it.Volume.Docker)
 	if err != nil {
 		r.volumeDone()
 		return err
 	}
 	defer func() {
-		if err := c.close(ctx); err != nil {
+		if err := closeHelper(); err != nil {
 			out.Notes = append(out.Notes, r.app.Redactor().Redact(err.Error()))
 		}
 	}()
