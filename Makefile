@@ -13,7 +13,7 @@ export VERSION
 
 # The targets share two processors, images and one Docker Engine.
 .NOTPARALLEL:
-.PHONY: build image setup lint check race integration test bench demo demo-down fuzz clean distclean
+.PHONY: build image setup lint check race integration test bench bench-limits demo demo-down fuzz clean distclean
 
 build:
 	scripts/build.sh bin/ripplebak
@@ -53,6 +53,10 @@ demo-down:
 # docs/performance.md says what is measured; bench/main.go has the variables.
 bench: image
 	scripts/bench.sh
+
+# What the parts of a backup cost by themselves on this machine.
+bench-limits:
+	go run ./bench limits
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)

@@ -45,12 +45,18 @@ func (d *dataset) fill(ctx context.Context, opt options) error {
 		return bigFiles(d.dir, int64(float64(2<<30)*scale))
 	case "postgres":
 		return postgresDirectory(ctx, opt, d)
+	case "random":
+		return randomFiles(d.dir, int64(float64(3<<30)*scale))
+	case "tiny":
+		return tinyFiles(d.dir, int(1_000_000*scale))
+	case "sparse":
+		return sparseFile(d.dir, int64(float64(10<<30)*scale))
 	}
-	return fmt.Errorf("there is no such data set; the sets are small, big, postgres")
+	return fmt.Errorf("there is no such data set; the sets are small, big, postgres, random, tiny, sparse")
 }
 
 // manyFiles says that it is the number of files that counts.
-func (d *dataset) manyFiles() bool { return d.name == "small" }
+func (d *dataset) manyFiles() bool { return d.name == "small" || d.name == "tiny" }
 
 func (d *dataset) remove(ctx context.Context) error {
 	_, err := docker(ctx, "volume", "rm", "-f", d.volume)
@@ -179,6 +185,9 @@ func (d *dataset) change(round int) error {
 			b := buf[:info.Size()]
 			halfCompressible(r, b)
 			return os.WriteFile(path, b, 0o644)
+		}
+		if d.name == "sparse" {
+			return scatterPages(r, path, info.Size())
 		}
 		return changePages(r, path, info.Size(), buf)
 	})

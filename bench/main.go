@@ -13,7 +13,9 @@
 //
 // Environment: BENCH_JSON=FILE writes the figures as JSON, BENCH_RUNS=5,
 // BENCH_DATASETS=small,big,postgres, BENCH_CACHES=warm,cold, BENCH_SCALE=1.0
-// scales the data sets, BENCH_TOOLS=ripplebak,engine,restic,borg.
+// scales the data sets, BENCH_TOOLS=ripplebak,engine,restic,borg (and tar).
+// Further data sets are random, tiny and sparse. BENCH_STORAGE=s3 keeps the
+// repositories on an S3 server on loopback, for the tools that can.
 package main
 
 import (
@@ -37,12 +39,21 @@ type options struct {
 	caches   []string
 	tools    []string
 	json     string
+	s3       bool
+	gateway  *gateway // where s3 is true, while a data set is measured
 }
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "engine" {
 		if err := engineMain(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench engine:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "limits" {
+		if err := limits(os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench limits:", err)
 			os.Exit(1)
 		}
 		return
@@ -85,6 +96,13 @@ func readOptions() (options, error) {
 		if o.scale, err = strconv.ParseFloat(v, 64); err != nil || o.scale <= 0 {
 			return o, fmt.Errorf("BENCH_SCALE must be a positive number")
 		}
+	}
+	switch os.Getenv("BENCH_STORAGE") {
+	case "", "local":
+	case "s3":
+		o.s3 = true
+	default:
+		return o, fmt.Errorf("BENCH_STORAGE must be local or s3")
 	}
 	return o, nil
 }

@@ -55,6 +55,12 @@ func benchDataset(ctx context.Context, opt options, name string) (rows []row, er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if opt.s3 {
+		if opt.gateway, err = startGateway(ctx, os.Getenv("BENCH_VERSITYGW"), filepath.Join(dir, "repos")); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(opt.gateway.stop(), err) }()
+	}
 	got := samples{}
 	for _, cache := range opt.caches {
 		// One round that does not count warms up what only the first pays for.
@@ -203,7 +209,7 @@ func medians(opt options, dataset string, got samples) []row {
 	for _, op := range []string{firstBackup, unchanged, changed, restoring} {
 		for _, cache := range opt.caches {
 			key := op + ", " + cache
-			for _, t := range []string{"ripplebak", "ripplebak (engine only)", "restic", "borg"} {
+			for _, t := range []string{"ripplebak", "ripplebak (engine only)", "restic", "borg", "tar | zstd"} {
 				if len(got[key][t]) == 0 {
 					continue
 				}

@@ -29,12 +29,19 @@ type tool interface {
 const benchPassword = "bench"
 
 // restic is Debian's restic.
-type restic struct{ data, repo, target string }
+type restic struct {
+	data, repo, target string
+	gateway            *gateway // nil: repo is the repository
+}
 
 func (r *restic) name() string       { return "restic" }
 func (r *restic) repository() string { return r.repo }
 func (r *restic) env() []string {
-	return []string{"RESTIC_PASSWORD=" + benchPassword, "RESTIC_REPOSITORY=" + r.repo, "RESTIC_CACHE_DIR=" + r.repo + ".cache"}
+	env := []string{"RESTIC_PASSWORD=" + benchPassword, "RESTIC_CACHE_DIR=" + r.target + ".cache"}
+	if r.gateway != nil {
+		return append(append(env, r.gateway.env()...), "RESTIC_REPOSITORY="+r.gateway.location(filepath.Base(r.repo)))
+	}
+	return append(env, "RESTIC_REPOSITORY="+r.repo)
 }
 
 func (r *restic) begin(ctx context.Context) error {
@@ -43,7 +50,7 @@ func (r *restic) begin(ctx context.Context) error {
 }
 
 func (r *restic) end(context.Context) error {
-	return errors.Join(os.RemoveAll(r.repo), os.RemoveAll(r.repo+".cache"), os.RemoveAll(r.target))
+	return errors.Join(os.RemoveAll(r.repo), os.RemoveAll(r.target+".cache"), os.RemoveAll(r.target))
 }
 
 func (r *restic) backup(ctx context.Context) (figures, error) {
@@ -98,6 +105,32 @@ func (b *borg) restore(ctx context.Context) (figures, error) {
 	return measureCommand(ctx, b.env(), b.target, "sh", "-c", `borg extract "$1" && sync -f .`, "sh", fmt.Sprintf("::a%d", b.n))
 }
 
+// tarZstd is what shell scripts do: everything, every time.
+type tarZstd struct {
+	data, repo, target string
+	n                  int
+}
+
+func (t *tarZstd) name() string                { return "tar | zstd" }
+func (t *tarZstd) repository() string          { return t.repo }
+func (t *tarZstd) begin(context.Context) error { return os.MkdirAll(t.repo, 0o700) }
+func (t *tarZstd) warm(context.Context) error  { return nil }
+func (t *tarZstd) empty() error                { return emptyDir(t.target) }
+func (t *tarZstd) end(context.Context) error {
+	return errors.Join(os.RemoveAll(t.repo), os.RemoveAll(t.target))
+}
+
+func (t *tarZstd) backup(ctx context.Context) (figures, error) {
+	t.n++
+	return measureCommand(ctx, nil, "", "sh", "-c", `set -e; tar --sparse -C "$1" -cf - . | zstd -q -o "$2"; sync -f "$2"`, "sh", t.data, t.archive())
+}
+
+func (t *tarZstd) restore(ctx context.Context) (figures, error) {
+	return measureCommand(ctx, nil, "", "sh", "-c", `set -e; zstd -dqc "$1" | tar -C "$2" -xf -; sync -f "$2"`, "sh", t.archive(), t.target)
+}
+
+func (t *tarZstd) archive() string { return filepath.Join(t.repo, fmt.Sprintf("%d.tar.zst", t.n)) }
+
 // ours is the shipped path: commands run in a sidecar container that serves.
 type ours struct {
 	opt  options
@@ -124,9 +157,18 @@ func (o *ours) begin(ctx context.Context) error {
 		return err
 	}
 	sidecar := append([]string{"run", "-d", "--no-healthcheck", "--name", benchSidecar, "--label", "com.docker.compose.service=backup"}, labels...)
-	sidecar = append(sidecar, "-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", o.repo+":/backups",
+	sidecar = append(sidecar, "-v", "/var/run/docker.sock:/var/run/docker.sock",
 		"-v", "ripplebak-bench-state:/var/lib/ripplebak", "-v", benchRun+":/run/ripplebak",
-		"-e", "RIPPLEBAK_PASSWORD="+benchPassword, "-e", "RIPPLEBAK_REPOSITORY=/backups", "-e", "RIPPLEBAK_SCHEDULE=0 0 1 1 *", o.opt.image)
+		"-e", "RIPPLEBAK_PASSWORD="+benchPassword, "-e", "RIPPLEBAK_SCHEDULE=0 0 1 1 *")
+	if g := o.opt.gateway; g != nil {
+		sidecar = append(sidecar, "--network", "host", "-e", "RIPPLEBAK_REPOSITORY="+g.location(filepath.Base(o.repo)))
+		for _, kv := range g.env() {
+			sidecar = append(sidecar, "-e", kv)
+		}
+	} else {
+		sidecar = append(sidecar, "-v", o.repo+":/backups", "-e", "RIPPLEBAK_REPOSITORY=/backups")
+	}
+	sidecar = append(sidecar, o.opt.image)
 	if _, err := docker(ctx, sidecar...); err != nil {
 		return err
 	}
@@ -219,16 +261,30 @@ func makeTools(opt options, d *dataset, dir string) ([]tool, error) {
 		return nil, err
 	}
 	at := func(name string) string { return filepath.Join(dir, strings.ReplaceAll(name, " ", "-")) }
+	repo := at
+	if opt.gateway != nil {
+		repo = opt.gateway.path
+	}
 	var out []tool
 	for _, name := range opt.tools {
 		switch name {
 		case "ripplebak":
-			out = append(out, &ours{opt: opt, set: d, repo: at("ripplebak")})
+			out = append(out, &ours{opt: opt, set: d, repo: repo("ripplebak")})
 		case "engine":
+			if opt.gateway != nil {
+				continue
+			}
 			out = append(out, &engine{self: self, data: d.dir, repo: at("engine"), target: at("engine-restored")})
 		case "restic":
-			out = append(out, &restic{data: d.dir, repo: at("restic"), target: at("restic-restored")})
+			out = append(out, &restic{data: d.dir, repo: repo("restic"), target: at("restic-restored"), gateway: opt.gateway})
+		case "tar":
+			if opt.gateway == nil {
+				out = append(out, &tarZstd{data: d.dir, repo: at("tar"), target: at("tar-restored")})
+			}
 		case "borg":
+			if opt.gateway != nil {
+				continue // it has no S3
+			}
 			out = append(out, &borg{data: d.dir, repo: at("borg"), target: at("borg-restored")})
 		default:
 			return nil, fmt.Errorf("there is no tool %q", name)

@@ -8,12 +8,13 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 
-scripts/ensure-packages.sh restic borgbackup
+scripts/ensure-packages.sh restic borgbackup zstd
 BENCH_POSTGRES_IMAGE=${BENCH_POSTGRES_IMAGE:-$(scripts/ensure-image.sh postgres)}
 BENCH_IMAGE=${BENCH_IMAGE:-${RIPPLEBAK_IMAGE:-ripplebak:latest}}
 # On a disk, like the volumes: /tmp may be memory.
 BENCH_DIR=${BENCH_DIR:-/var/tmp}
-export BENCH_POSTGRES_IMAGE BENCH_IMAGE BENCH_DIR
+BENCH_VERSITYGW=${BENCH_VERSITYGW:-$(scripts/ensure-tool.sh versitygw)}
+export BENCH_VERSITYGW BENCH_POSTGRES_IMAGE BENCH_IMAGE BENCH_DIR
 
 mkdir -p .cache
 go build -o .cache/bench ./bench
