@@ -88,7 +88,7 @@ type CheckReport struct {
 	Blobs     uint64 // in the index
 	PacksRead uint64 // whole
 	BytesRead uint64 // of packs
-	// BadPacks are the first thousand packs that are gone or damaged.
+	// BadPacks are the packs that are gone or damaged.
 	BadPacks []ID
 	// Lost is what of which snapshots can no longer be read, as far as was
 	// looked.
@@ -120,47 +120,52 @@ type checker struct {
 // and compared with its ID. What it finds, and what is lost by it, is in the
 // report; err is for failures to look.
 func (r *Repository) Check(ctx context.Context, opt CheckOptions) (CheckReport, error) {
-	c := &checker{r: r, opt: opt, seen: make(map[ID]*lostTree), bad: make(map[badPlace]BlobHandle), lost: make(map[BlobHandle]bool)}
-	err := c.check(ctx)
+	c := r.newChecker(opt)
+	// Snapshots before the index: of a snapshot that was listed the index is
+	// complete.
+	list, bad, err := r.Snapshots(ctx)
+	if err != nil {
+		return c.report, err
+	}
+	for _, err := range bad {
+		c.add(Finding{Kind: BadSnapshot, Detail: err.Error()})
+	}
+	c.report.Snapshots = uint64(len(list) + len(bad))
+	err = c.checkKeys(ctx)
+	if err == nil {
+		err = c.checkBlobs(ctx)
+	}
+	if err == nil {
+		err = c.checkSnapshots(ctx, list)
+	}
 	return c.report, err
 }
 
-func (c *checker) check(ctx context.Context) error {
-	// Snapshots before the index: of a snapshot that was listed the index is
-	// complete.
-	list, bad, err := c.r.Snapshots(ctx)
-	if err != nil {
-		return err
-	}
+func (r *Repository) newChecker(opt CheckOptions) *checker {
+	return &checker{r: r, opt: opt, seen: make(map[ID]*lostTree), bad: make(map[badPlace]BlobHandle), lost: make(map[BlobHandle]bool)}
+}
+
+// checkBlobs loads the index and finds out which blobs are lost. It comes
+// before the directories, so that their walk knows.
+func (c *checker) checkBlobs(ctx context.Context) error {
 	if err := c.r.LoadIndex(ctx); err != nil {
 		if ctx.Err() != nil || !isDamage(err) {
 			return err
 		}
 		c.add(Finding{Kind: BadIndex, Detail: err.Error()})
 	}
-	for _, err := range bad {
-		c.add(Finding{Kind: BadSnapshot, Detail: err.Error()})
-	}
-	c.report.Snapshots = uint64(len(list) + len(bad))
-	c.prog.TotalSnapshots = uint64(len(list))
-	if err := c.checkKeys(ctx); err != nil {
-		return err
-	}
 	packs, err := c.checkPackList(ctx)
 	if err != nil {
 		return err
 	}
-	// Packs before directories, so that a directory's walk knows what is lost.
 	if err := c.checkPacks(ctx, packs); err != nil {
 		return err
 	}
-	if err := c.findLost(ctx); err != nil {
-		return err
-	}
-	return c.checkSnapshots(ctx, list)
+	return c.findLost(ctx)
 }
 
 func (c *checker) checkSnapshots(ctx context.Context, list []StoredSnapshot) error {
+	c.prog.TotalSnapshots = uint64(len(list))
 	for i := range list {
 		lost, err := c.checkTree(ctx, &list[i], *list[i].Tree)
 		if err != nil {
@@ -311,9 +316,7 @@ func (c *checker) checkSummary(id ID, s *packSummary) {
 func (c *checker) badPack(id ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.report.BadPacks) < maxFindings {
-		c.report.BadPacks = append(c.report.BadPacks, id)
-	}
+	c.report.BadPacks = append(c.report.BadPacks, id)
 }
 
 // checkPacks reads the packs that are to be read, several at a time, and notes
