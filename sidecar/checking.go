@@ -90,13 +90,18 @@ func (a *App) check(ctx context.Context, h *host, opt CheckOptions) (report *Che
 	default:
 		ctx = v.lock.Context()
 	}
+	return a.checkVault(ctx, v, opt)
+}
+
+// checkVault checks an opened repository and remembers what it found.
+func (a *App) checkVault(ctx context.Context, v *vault, opt CheckOptions) (*CheckReport, error) {
 	m := a.checkMemory(v)
 	found, err := v.repo.Check(ctx, m.options(opt))
 	if err != nil {
 		a.recordCheckFailed(m, err, ctx.Err() != nil)
 		return nil, err
 	}
-	report = reportOf(found)
+	report := reportOf(found)
 	report.Repository, report.ReadData, report.Subset = v.store.Reader().Location(), opt.ReadData, opt.Subset
 	a.recordCheck(m, report, opt.ReadData)
 	if !report.OK {
@@ -104,6 +109,9 @@ func (a *App) check(ctx context.Context, h *host, opt CheckOptions) (report *Che
 	}
 	return report, nil
 }
+
+// maxBadPacks is how many damaged packs a report lists.
+const maxBadPacks = 1000
 
 func reportOf(c repository.CheckReport) *CheckReport {
 	out := &CheckReport{
@@ -113,7 +121,7 @@ func reportOf(c repository.CheckReport) *CheckReport {
 	for _, f := range c.Findings {
 		out.Findings = append(out.Findings, CheckFinding{Kind: string(f.Kind), Note: f.Note, File: f.File, Detail: f.Detail})
 	}
-	for _, id := range c.BadPacks {
+	for _, id := range c.BadPacks[:min(len(c.BadPacks), maxBadPacks)] {
 		out.BadPacks = append(out.BadPacks, id.String())
 	}
 	out.Lost, out.LostMore = lostItems(c.Lost)

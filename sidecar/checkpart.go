@@ -55,3 +55,8 @@ func share(packs []repository.PackInfo, times *state.PackTimes, suspects []strin
 	}
 	return packs[:n]
 }
+
+// suspected are the packs that were found damaged before.
+func suspected(packs []repository.PackInfo, suspects []string) []repository.PackInfo {
+	return slices.DeleteFunc(slices.Clone(packs), func(p repository.PackInfo) bool { return !slices.Contains(suspects, p.ID.String()) })
+}

@@ -43,13 +43,26 @@ func (a *App) projectSnapshots(ctx context.Context, repo *repository.Repository,
 		a.Log.Warn().Msg(a.Redactor().Redact(d.Error()))
 	}
 	var out []*snapshot
+	instead := replaced(all)
 	for _, s := range all {
-		if ofProject(&s.Snapshot, project) && !slices.Contains(s.Snapshot.Tags, TagSafety) {
+		if !instead[s.ID] && ofProject(&s.Snapshot, project) && !slices.Contains(s.Snapshot.Tags, TagSafety) {
 			out = append(out, &snapshot{StoredSnapshot: s})
 		}
 	}
 	slices.Reverse(out)
 	return out, nil
+}
+
+// replaced are the snapshots in whose place a repair has written others: what
+// they say of their items is no longer true.
+func replaced(all []repository.StoredSnapshot) map[repository.ID]bool {
+	out := map[repository.ID]bool{}
+	for i := range all {
+		if s := &all[i]; s.Original != nil && s.HasTag(repository.TagRepaired) {
+			out[*s.Original] = true
+		}
+	}
+	return out
 }
 
 // errNoManifest means that a snapshot was not written by us.

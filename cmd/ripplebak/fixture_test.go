@@ -25,21 +25,25 @@ type fixture struct {
 	entries   []sidecar.ListEntry
 	check     *sidecar.CheckReport
 	init      *sidecar.InitReport
+	repair    *sidecar.RepairReport
+	unlock    *sidecar.UnlockReport
 	keys      []sidecar.KeyInfo
 	keyReport *sidecar.KeyReport
 	err       error
 	// during runs inside backup, restore and serve.
 	during func(ctx context.Context, app *sidecar.App) error
 
-	app      *sidecar.App
-	services []string
-	files    []string
-	all      bool
-	below    string
-	checked  sidecar.CheckOptions
-	restored sidecar.RestoreOptions
-	changed  sidecar.KeyOptions
-	called   []string
+	app       *sidecar.App
+	services  []string
+	files     []string
+	all       bool
+	below     string
+	checked   sidecar.CheckOptions
+	repairing sidecar.RepairOptions
+	unlocking sidecar.UnlockOptions
+	restored  sidecar.RestoreOptions
+	changed   sidecar.KeyOptions
+	called    []string
 }
 
 func (f *fixture) call(ctx context.Context, name string) error {
@@ -94,6 +98,26 @@ func (f *fixture) List(ctx context.Context, _, below string, fn func(sidecar.Lis
 func (f *fixture) Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error) {
 	f.checked = opt
 	return f.check, f.call(ctx, "check")
+}
+
+func (f *fixture) Repair(ctx context.Context, opt sidecar.RepairOptions) (*sidecar.RepairReport, error) {
+	f.repairing = opt
+	if opt.Confirm != nil && f.repair != nil && !opt.DryRun {
+		if err := opt.Confirm(f.repair); err != nil {
+			return nil, err
+		}
+	}
+	return f.repair, f.call(ctx, "repair")
+}
+
+func (f *fixture) Unlock(ctx context.Context, opt sidecar.UnlockOptions) (*sidecar.UnlockReport, error) {
+	f.unlocking = opt
+	if opt.Confirm != nil && f.unlock != nil && opt.All {
+		if err := opt.Confirm(f.unlock); err != nil {
+			return nil, err
+		}
+	}
+	return f.unlock, f.call(ctx, "unlock")
 }
 
 func (f *fixture) Init(ctx context.Context) (*sidecar.InitReport, error) {
@@ -253,6 +277,26 @@ func fixedCheck() *sidecar.CheckReport {
 	}
 }
 
+func fixedRepair() *sidecar.RepairReport {
+	return &sidecar.RepairReport{
+		Repository: "/backups", What: sidecar.RepairPacks, Done: true, StepsMore: 1, LostMore: 3,
+		Steps: []sidecar.RepairStep{
+			{Do: "salvage", File: "0a1b2c3d", Cause: "it is damaged", Blobs: 7, Lost: 2},
+			{Do: "rewrite", File: "1b2c3d4e", Cause: "it names 1 of those packs"},
+		},
+		Written: []sidecar.RewrittenSnapshot{{Old: "4f2a1c0b9d8e", New: "5a2a1c0b9d8e"}},
+		Lost:    []sidecar.LostItem{{Snapshot: "4f2a1c0b9d8e", Time: noon(), Project: "shop", Item: "dump db/shop", Files: 1, Bytes: 1 << 20, Paths: []string{"shop.dump"}}},
+	}
+}
+
+func fixedUnlock() *sidecar.UnlockReport {
+	return &sidecar.UnlockReport{Repository: "/backups", Locks: []sidecar.LockStatus{
+		{ID: "0a1b2c3d4e5f", Host: "host1~ab/c0ffee", User: "root", PID: 7, Since: noon(), Exclusive: true, Stale: "its container does not run any more", Remove: true, Removed: true},
+		{ID: "1b2c3d4e5f60", Host: "evil\x1b[2J", PID: 8, Since: noon()},
+		{ID: "2c3d4e5f6071", Damage: "damaged: not a lock"},
+	}}
+}
+
 func fixedInit() *sidecar.InitReport {
 	return &sidecar.InitReport{Repository: "/backups", ID: "0123456789abcdef", Version: 2}
 }
@@ -275,7 +319,8 @@ func fixedKeyReport() *sidecar.KeyReport {
 func fixed() *fixture {
 	return &fixture{
 		looking: fixedLooking(),
-		plan:    fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
+		repair:  fixedRepair(), unlock: fixedUnlock(),
+		plan: fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
 		entries: fixedEntries(), check: fixedCheck(), init: fixedInit(), keys: fixedKeys(), keyReport: fixedKeyReport(),
 	}
 }

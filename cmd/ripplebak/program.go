@@ -22,6 +22,8 @@ type application interface {
 	List(ctx context.Context, snapshot, path string, fn func(sidecar.ListEntry) error) error
 	Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error)
 	Export(ctx context.Context, opt sidecar.ExportOptions) (*sidecar.ExportReport, error)
+	Repair(ctx context.Context, opt sidecar.RepairOptions) (*sidecar.RepairReport, error)
+	Unlock(ctx context.Context, opt sidecar.UnlockOptions) (*sidecar.UnlockReport, error)
 	Init(ctx context.Context) (*sidecar.InitReport, error)
 	Keys(ctx context.Context) ([]sidecar.KeyInfo, error)
 	ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*sidecar.KeyReport, error)
@@ -101,7 +103,7 @@ func (p *program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
 	root.AddCommand(
 		p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(), p.exportCommand(),
-		p.planCommand(), p.checkCommand(), p.initCommand(), p.healthCommand(),
+		p.planCommand(), p.checkCommand(), p.repairCommand(), p.unlockCommand(), p.initCommand(), p.healthCommand(),
 		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
 	return root
 }

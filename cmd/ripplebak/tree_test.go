@@ -20,7 +20,7 @@ func each(cmd *cobra.Command, fn func(*cobra.Command)) {
 
 func TestCommandsExplainThemselves(t *testing.T) {
 	p, _, _ := newProgram(fixed())
-	silent := []string{"ripplebak", "serve", "health", "completion", "helper", "key"} // they print no result
+	silent := []string{"ripplebak", "serve", "health", "completion", "helper", "key", "repair"} // they print no result
 	var names []string
 	each(p.root(), func(c *cobra.Command) {
 		names = append(names, commandName(c))
@@ -43,7 +43,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 			t.Errorf("%s: has --json: %v", c.Name(), has)
 		}
 	})
-	for _, want := range []string{"serve", "backup", "restore", "snapshots", "ls", "plan", "check", "init", "health", "version", "completion", "helper", "key list", "key add", "key remove", "key passwd"} {
+	for _, want := range []string{"serve", "backup", "restore", "snapshots", "ls", "plan", "check", "init", "health", "version", "completion", "helper", "key list", "key add", "key remove", "key passwd", "repair index", "repair packs", "repair snapshots", "unlock"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("there is no command %q", want)
 		}
