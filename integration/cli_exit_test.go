@@ -9,6 +9,7 @@ import (
 
 // Each exit code by a real case, as scripts meet it.
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	p := newFilesProject(t, "stop")
 	wants := func(name string, code int, r result, says string) {
 		t.Helper()

@@ -35,6 +35,7 @@ var hostile = []struct{ service, label, value, says string }{
 // A compose file full of label values that want something else: each is
 // refused by its name, all at once, and nothing is executed.
 func TestF46_HostileLabelsAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	var yaml strings.Builder
 	yaml.WriteString("services:\n")
 	for _, h := range hostile {
@@ -111,6 +112,7 @@ func saysOf(text, who string, parts ...string) bool {
 // Labels that come from an image, and labels on what is not the project's,
 // don't count, and it is said.
 func TestF45_LabelsOfOthersDoNotCount(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "services:\n  app:\n    image: rbit-baked\n    init: true\n    command: [sleep, infinity]\n    volumes: [\"data:/data\"]\nvolumes:\n  data:\n")
 	dir := t.TempDir()
 	file := "FROM " + p.env["FILES_IMAGE"] + "\nLABEL ripplebak.enable=true ripplebak.pre=\"touch /data/pwned\" com.docker.compose.project=" + p.name + " com.docker.compose.service=stranger\n"

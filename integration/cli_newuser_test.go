@@ -30,6 +30,7 @@ func readmeBlocks(t *testing.T, language string) []string {
 // A new user does what the README says, with its own compose file and its own
 // commands. Only the images are others.
 func TestReadmeWorksAsWritten(t *testing.T) {
+	t.Parallel()
 	yaml := readmeBlocks(t, "yaml")
 	if len(yaml) == 0 || !strings.Contains(yaml[0], "include:") {
 		t.Fatalf("README.md has no compose file to copy: %q", yaml)
@@ -178,6 +179,7 @@ func TestBackupOnATerminal(t *testing.T) {
 // A service in a profile, its container made by hand, takes part like others;
 // what compose run makes of a service does not.
 func TestProfilesAndOneOffs(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 services:
   tool:

@@ -9,6 +9,7 @@ import (
 
 // What a plan says to somebody who reads nothing else.
 func TestPlanSaysWhatWillHappen(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 services:
   db:
@@ -105,6 +106,7 @@ func lineEnds(text, with string) bool {
 // A compose file is checked before anything runs, on a machine where nothing
 // of it is set up.
 func TestPlanOfAFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(labels string) string {
 		file := filepath.Join(dir, "compose.yaml")

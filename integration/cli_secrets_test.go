@@ -59,6 +59,7 @@ const hook = `'echo "$$DATABASE_URL $$DB_PASSWORD"; MYSQL_PWD=x PGPASSWORD=s3cre
 // every command, makes each of them fail, and looks for the secrets in all that
 // can be seen.
 func TestF48_SecretsStayInside(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, fmt.Sprintf(secretsProject, hook))
 	p.write("dbpw", "s3cret-of-database\n")
 	p.env["RIPPLEBAK_PASSWORD"] = "s3cret of the repository"

@@ -9,6 +9,7 @@ import (
 // TestF26_BackupKilledAtEachPoint kills a backup at each crash point, each time
 // with new data to save.
 func TestF26_BackupKilledAtEachPoint(t *testing.T) {
+	t.Parallel()
 	c := newCrashing(t)
 	root := c.mountpoint("data")
 	randomFile(t, filepath.Join(root, "big"), 6<<20)

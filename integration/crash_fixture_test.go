@@ -42,7 +42,7 @@ func newCrashing(t testing.TB) *crashing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProject(t, restfulApp)
+	p := newProject(t, restfulApp).withRepository()
 	p.env["RIPPLEBAK_IMAGE"] = image
 	p.up("app", "writer")
 	return &crashing{project: p, services: []string{"app", "writer"}}

@@ -16,6 +16,7 @@ import (
 // TestF33_RepositoryFull: nothing of a run that found no room is visible, the
 // services are back, and the next run is clean once there is room.
 func TestF33_RepositoryFull(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, restfulApp)
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
@@ -116,9 +117,10 @@ func (p *project) withState(l loopFilesystem) {
 // TestF33_StateFull: cache and state hold no data, and a backup without them is
 // a backup. But nothing is stopped that could not be noted down.
 func TestF33_StateFull(t *testing.T) {
+	t.Parallel()
 	state := newLoop(t, 16<<20)
 	p := newProject(t, strings.Replace(restfulApp, "data:\n", "data:\n  calm:\n", 1)+`
-`)
+`).withRepository()
 	p.write("more.yaml", `services:
   quiet:
     image: ${FILES_IMAGE}

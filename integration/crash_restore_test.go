@@ -67,6 +67,7 @@ func (s *twoStates) whole(t testing.TB) string {
 }
 
 func TestF22_RestoreKilledAtEachPoint(t *testing.T) {
+	t.Parallel()
 	s := newTwoStates(t)
 	for _, crash := range []struct {
 		point string
@@ -98,6 +99,7 @@ func TestF22_RestoreKilledAtEachPoint(t *testing.T) {
 // TestF22_HelperKilledInRestore kills the helper, not the sidecar, which has to
 // settle the volume before it starts a service upon it.
 func TestF22_HelperKilledInRestore(t *testing.T) {
+	t.Parallel()
 	s := newTwoStates(t)
 	for point, want := range map[string]string{
 		"mid-restore:3": "later", "before-rename": "saved", "mid-rename": "saved", "mid-rename:9": "saved",
@@ -123,6 +125,7 @@ func TestF22_HelperKilledInRestore(t *testing.T) {
 // TestF22_RecoveryKilledToo kills the helper that recovers as well: until the
 // volume is whole nothing may run upon it, and the next command settles it.
 func TestF22_RecoveryKilledToo(t *testing.T) {
+	t.Parallel()
 	s := newTwoStates(t)
 	env := []string{"CRASH_POINT_IN_HELPER=mid-rename:5", "CRASH_POINT_IN_RECOVERY=mid-rename:5"}
 	r := s.runEnv(env, "restore", s.snapshot, "--yes", "--no-safety-snapshot")

@@ -8,6 +8,7 @@ import (
 // TestF26_RestoreOfADatabaseIsKilled kills a restore where it hurts, and lets
 // the next command, or serve, bring the project in order.
 func TestF26_RestoreOfADatabaseIsKilled(t *testing.T) {
+	t.Parallel()
 	f := newDatabase(t)
 	shopOfOne(f)
 	for _, c := range []struct{ point, want string }{
@@ -45,6 +46,7 @@ func TestF26_RestoreOfADatabaseIsKilled(t *testing.T) {
 // TestF33_DiskOfTheDatabaseIsFull lets the server run out of space in the
 // middle of a load, log and all, which may end the server itself.
 func TestF33_DiskOfTheDatabaseIsFull(t *testing.T) {
+	t.Parallel()
 	// The keeper has the volume in use, because a tmpfs is gone with its last
 	// user.
 	p := newProject(t, strings.Replace(databaseProject, "volumes:\n  db:\n", `  keeper:

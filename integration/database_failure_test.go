@@ -17,6 +17,7 @@ func shopOfOne(f *dumpFault) {
 
 // TestFailedRestoreLeavesTheOldDatabase lets the load fail in several ways.
 func TestFailedRestoreLeavesTheOldDatabase(t *testing.T) {
+	t.Parallel()
 	f := newDatabase(t)
 	shopOfOne(f)
 	failed := func(t *testing.T, f *dumpFault, texts ...string) {
@@ -73,6 +74,7 @@ func TestFailedRestoreLeavesTheOldDatabase(t *testing.T) {
 // TestSafetyOfADatabaseThatCannotBeDumped: it is saved as its files, which can
 // be restored.
 func TestSafetyOfADatabaseThatCannotBeDumped(t *testing.T) {
+	t.Parallel()
 	f := newDatabase(t)
 	shopOfOne(f)
 	f.shimShop(`"$real" "$@" | head -c 5000; echo "invalid page in block 0 of relation t" >&2; exit 1`)
@@ -102,6 +104,7 @@ func TestSafetyOfADatabaseThatCannotBeDumped(t *testing.T) {
 // TestDatabaseThatIsStopped: a run that cannot ask it fails its dumps, and a
 // restore takes them from before; it starts the database and stops it again.
 func TestDatabaseThatIsStopped(t *testing.T) {
+	t.Parallel()
 	f := newDatabase(t)
 	shopOfOne(f)
 	f.mustCompose("stop", "-t", "5", "worker", "app", "db")

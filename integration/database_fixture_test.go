@@ -12,20 +12,10 @@ import (
 const databaseProject = `
 services:
   db:
-    image: ${POSTGRES_IMAGE}
-    environment:
-      POSTGRES_PASSWORD: the-database-password
+    extends: {file: postgres.yaml, service: postgres}
     shm_size: 256m
     volumes:
-      - db:/var/lib/postgresql/data
       - ./shim:/usr/local/sbin
-    healthcheck:
-      test: ["CMD", "/usr/bin/pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
-      interval: 1s
-      timeout: 5s
-      retries: 60
-    labels:
-      ripplebak.dump: pg_dump
   app:
     image: ${FILES_IMAGE}
     command: ["sleep", "infinity"]
@@ -46,7 +36,7 @@ volumes:
 
 func newDatabase(t testing.TB) *dumpFault {
 	t.Helper()
-	p := newProject(t, databaseProject)
+	p := newProject(t, databaseProject).withRepository()
 	p.write("shim/.keep", "")
 	p.up("db", "app", "worker", "aside")
 	return &dumpFault{project: p}

@@ -75,6 +75,7 @@ func TestDatabaseUnderWriteLoad(t *testing.T) {
 // TestDatabaseOfAnotherVersion: a dump of a newer server is refused before
 // anything is touched. The server says that it is older than it is.
 func TestDatabaseOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	f := newDatabase(t)
 	f.sql("postgres", "CREATE TABLE t AS SELECT 1 AS x")
 	f.backup()

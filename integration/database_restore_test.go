@@ -51,6 +51,7 @@ const content = `SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM app.thing
 	SELECT string_agg(extname, ',' ORDER BY extname) FROM pg_extension; SELECT nextval('app.things_id_seq') > 500; SELECT count(*) FROM app.things WHERE t LIKE '%number 77%'`
 
 func TestDatabaseComesBackWithEverythingThatBelongsToIt(t *testing.T) {
+	t.Parallel()
 	f := newDatabase(t)
 	dress(f)
 	before, rows := f.sql("postgres", belongings), f.sql("shop", content)

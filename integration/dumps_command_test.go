@@ -19,6 +19,7 @@ exec perl -e '
 // TestF01_F02_F03_F09_FailedDumps lets the client of one database fail in the
 // ways in which clients do, and some in which they don't say so.
 func TestF01_F02_F03_F09_FailedDumps(t *testing.T) {
+	t.Parallel()
 	f := newDumpFault(t)
 	for _, c := range []struct {
 		name, shim string

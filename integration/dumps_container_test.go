@@ -18,6 +18,7 @@ func (f *dumpFault) awaitHit() {
 // TestF04_F05_F06_F11_ContainerInMidDump does to a container what may be done
 // to it while its database is dumped.
 func TestF04_F05_F06_F11_ContainerInMidDump(t *testing.T) {
+	t.Parallel()
 	f := newDumpFault(t)
 	t.Run("F04_killed", func(t *testing.T) {
 		f := f.with(t)

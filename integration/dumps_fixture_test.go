@@ -20,20 +20,10 @@ const realPgDump = "/usr/lib/postgresql/15/bin/pg_dump"
 const shimmedProject = `
 services:
   db:
-    image: ${POSTGRES_IMAGE}
-    environment:
-      POSTGRES_PASSWORD: the-database-password
+    extends: {file: postgres.yaml, service: postgres}
     init: true
     volumes:
-      - db:/var/lib/postgresql/data
       - ./shim:/usr/local/sbin
-    healthcheck:
-      test: ["CMD", "/usr/bin/pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
-      interval: 1s
-      timeout: 5s
-      retries: 60
-    labels:
-      ripplebak.dump: pg_dump
   app:
     image: ${FILES_IMAGE}
     command: ["sleep", "infinity"]
@@ -58,7 +48,7 @@ type dumpFault struct {
 
 func newDumpFault(t testing.TB) *dumpFault {
 	t.Helper()
-	p := newProject(t, shimmedProject)
+	p := newProject(t, shimmedProject).withRepository()
 	p.write("shim/.keep", "")
 	p.up("db", "app")
 	p.sql("postgres", "CREATE DATABASE shop; CREATE DATABASE other")

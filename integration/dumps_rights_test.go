@@ -10,20 +10,11 @@ import (
 const strictProject = `
 services:
   db:
-    image: ${POSTGRES_IMAGE}
+    extends: {file: postgres.yaml, service: postgres}
     environment:
-      POSTGRES_PASSWORD: the-database-password
       POSTGRES_INITDB_ARGS: --auth=scram-sha-256
       PGPASSWORD: the-database-password
-    volumes:
-      - db:/var/lib/postgresql/data
-    healthcheck:
-      test: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
-      interval: 1s
-      timeout: 5s
-      retries: 60
     labels:
-      ripplebak.dump: pg_dump
       ripplebak.dump.user: saver
       ripplebak.dump.databases: shop,other
   app:
@@ -40,7 +31,8 @@ volumes:
 `
 
 func TestF12_WrongPasswordOrMissingRights(t *testing.T) {
-	p := newProject(t, strictProject)
+	t.Parallel()
+	p := newProject(t, strictProject).withRepository()
 	p.up("db", "app")
 	p.inVolume("data", "echo hello > a")
 	p.sql("postgres", "CREATE ROLE saver LOGIN PASSWORD 'the-database-password'; CREATE DATABASE shop; CREATE DATABASE other")
@@ -110,6 +102,7 @@ func TestF12_WrongPasswordOrMissingRights(t *testing.T) {
 // TestF12_ClientIsMissing: what the label asks for cannot be, which a plan
 // says, and nothing is touched.
 func TestF12_ClientIsMissing(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 services:
   db:

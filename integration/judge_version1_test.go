@@ -10,6 +10,7 @@ import (
 // TestRepositoryOfVersion1 works on a repository that restic made in the older
 // format: reads and restores what it wrote there, and adds to it.
 func TestRepositoryOfVersion1(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, filesApp)
 	p.up("app")
 	root := p.mountpoint("data")

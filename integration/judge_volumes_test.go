@@ -109,6 +109,7 @@ volumes:
 // TestEqualInodesAreNotLinked saves two volumes in which every inode number
 // occurs twice: a stock restore must not take one file for the other.
 func TestEqualInodesAreNotLinked(t *testing.T) {
+	t.Parallel()
 	one, two := newLoop(t, 16<<20), newLoop(t, 16<<20)
 	p := newProject(t, twinsApp+one.composeVolume("one")+two.composeVolume("two"))
 	p.up("app")

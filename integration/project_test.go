@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/storage/local"
 )
 
 // project is a Compose project of one test.
@@ -39,8 +43,25 @@ func newProject(t testing.TB, yaml string) *project {
 		t.Fatal(err)
 	}
 	p.write("docker-compose.backup.yml", string(backup))
+	p.write("postgres.yaml", postgres)
 	p.write("compose.yaml", "name: "+p.name+"\ninclude:\n  - docker-compose.backup.yml\n"+yaml)
 	t.Cleanup(p.down)
+	return p
+}
+
+// withRepository makes the embedded repository, with a key that costs little:
+// hundreds of commands open one. That a first run makes its own is shown by
+// other tests.
+func (p *project) withRepository() *project {
+	p.t.Helper()
+	store, err := local.Open(filepath.Join(p.dir, "backups"), local.Options{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	err = repository.Init(p.t.Context(), store.Reader(), store.Writer(), password, repository.InitOptions{KDF: repository.KDF{N: 1024, R: 8, P: 1}})
+	if err = errors.Join(err, store.Close()); err != nil {
+		p.t.Fatal(err)
+	}
 	return p
 }
 
@@ -247,22 +268,30 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// postgresAndApp is a project with a database and an app with a volume.
-const postgresAndApp = `
+// postgres is a database that is dumped, for services to extend by what they
+// need besides.
+const postgres = `
 services:
-  db:
+  postgres:
     image: ${POSTGRES_IMAGE}
     environment:
       POSTGRES_PASSWORD: the-database-password
     volumes:
       - db:/var/lib/postgresql/data
     healthcheck:
-      test: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
+      test: ["CMD", "/usr/bin/pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
       interval: 1s
       timeout: 5s
       retries: 60
     labels:
       ripplebak.dump: pg_dump
+`
+
+// postgresAndApp is a project with a database and an app with a volume.
+const postgresAndApp = `
+services:
+  db:
+    extends: {file: postgres.yaml, service: postgres}
   app:
     image: ${FILES_IMAGE}
     command: ["sleep", "infinity"]

@@ -11,8 +11,9 @@ import (
 // TestF33_RestoreIntoAFullVolume: that a volume has no room is said before a
 // service is stopped; once it has, all comes back.
 func TestF33_RestoreIntoAFullVolume(t *testing.T) {
+	t.Parallel()
 	disk := newLoop(t, 48<<20)
-	p := newProject(t, strings.Replace(filesApp, "  data:\n", disk.composeVolume("data"), 1))
+	p := newProject(t, strings.Replace(filesApp, "  data:\n", disk.composeVolume("data"), 1)).withRepository()
 	p.up("app")
 	root := p.mountpoint("data")
 	randomFile(t, filepath.Join(root, "big"), 16<<20)

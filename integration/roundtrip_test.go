@@ -10,6 +10,7 @@ import (
 const fingerprint = `find . -path ./lost+found -prune -o -printf '%P %y %m %U %G %s %T@ %l %n\n' | sort; find . -type f -print0 | sort -z | xargs -0 -r sha256sum`
 
 func TestProjectComesBack(t *testing.T) {
+	t.Parallel()
 	p := newShop(t, "")
 	p.up("db", "app")
 	p.sql("postgres", "CREATE TABLE orders AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 20000) i; CREATE DATABASE other;")
@@ -62,6 +63,7 @@ func assertSafetySnapshot(t *testing.T, p *project) {
 }
 
 func TestResticRestoresWhatWeWrote(t *testing.T) {
+	t.Parallel()
 	p := newShop(t, "")
 	p.up("db", "app")
 	p.sql("postgres", "CREATE TABLE x AS SELECT generate_series(1, 1000) i")

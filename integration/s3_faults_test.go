@@ -102,6 +102,7 @@ func assertWhole(t *testing.T, p *project, check string) {
 
 // The response to the very first write is lost, with which a repository begins.
 func TestF25_ResponseToTheConfigIsLost(t *testing.T) {
+	t.Parallel()
 	g := gateway(t)
 	proxy := newS3Proxy(t, g)
 	p := newFilesProject(t, "live")

@@ -17,11 +17,7 @@ const bucket = "backups-of-tests"
 // gateway is a real S3 server on loopback, until the test ends.
 func gateway(t *testing.T) *storagetest.Gateway {
 	t.Helper()
-	t.Setenv("RIPPLEBAK_VERSITYGW", os.Getenv("INTEGRATION_VERSITYGW"))
-	g := storagetest.StartGateway(t, t.TempDir())
-	// The program refuses variables with its prefix that it does not know.
-	os.Unsetenv("RIPPLEBAK_VERSITYGW")
-	return g
+	return storagetest.RunGateway(t, os.Getenv("INTEGRATION_VERSITYGW"), t.TempDir())
 }
 
 // onHostNetwork is what a compose.override.yaml says so that the sidecar

@@ -22,6 +22,7 @@ import (
 // Each fault of an S3 server that can be seen from outside is one line, before
 // any service is touched.
 func TestF28_StorageIsRefusedBeforeAnythingIsTouched(t *testing.T) {
+	t.Parallel()
 	g := gateway(t)
 	proxy := newS3Proxy(t, g)
 	p := newFilesProject(t, "stop")
@@ -175,6 +176,7 @@ func certificate(t *testing.T, parent *x509.Certificate, signer *ecdsa.PrivateKe
 // An address whose bucket cannot be made is found out by the bare binary too,
 // without Docker.
 func TestF28_BareBinaryOnS3(t *testing.T) {
+	t.Parallel()
 	g := gateway(t)
 	env := []string{
 		"RIPPLEBAK_REPOSITORY=" + s3Location(g.Host, "bare"), "RIPPLEBAK_PASSWORD=" + password, "DOCKER_HOST=unix:///nowhere.sock",

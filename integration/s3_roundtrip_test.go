@@ -11,6 +11,7 @@ import (
 // The main job on S3: a bucket that is made, another project in the same
 // bucket, the real restic on both, and a restore with a key that may only read.
 func TestProjectComesBackFromS3(t *testing.T) {
+	t.Parallel()
 	g := gateway(t)
 	p := newShop(t, "ripplebak.during: stop")
 	p.useS3(g, g.Host, "app")

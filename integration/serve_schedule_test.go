@@ -25,6 +25,7 @@ services:
 // schedule, one run at a time, says whether it is well, makes up a run that
 // was missed, and ends when it is told.
 func TestServe(t *testing.T) {
+	t.Parallel()
 	p := newFilesProject(t, "live")
 	p.write("compose.override.yaml", heldUp)
 	p.up("app")
@@ -152,6 +153,7 @@ func (p *project) serveEnds(t *testing.T) {
 
 // A schedule or a zone that cannot work is refused at start, with its place.
 func TestF41_ServeRefusesBadSchedules(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	for _, c := range []struct{ schedule, zone, says string }{
 		{"61 * * * *", "", "61"},

@@ -263,7 +263,8 @@ func (k kinds) damage() {
 }
 
 func TestF16_EveryKindOfFile(t *testing.T) {
-	p := newProject(t, filesApp)
+	t.Parallel()
+	p := newProject(t, filesApp).withRepository()
 	p.up("app")
 	root := p.mountpoint("data")
 	k := kinds{t, root}

@@ -42,7 +42,8 @@ volumes:
 `
 
 func TestF17_VolumesInEveryPlace(t *testing.T) {
-	p := newProject(t, places)
+	t.Parallel()
+	p := newProject(t, places).withRepository()
 	p.env["ODD_NAME"], p.env["OUTSIDE_NAME"] = p.name+".named.oddly", p.name+"-outside"
 	must(t, "docker", "volume", "create", p.env["OUTSIDE_NAME"])
 	t.Cleanup(func() {
@@ -142,7 +143,8 @@ func assertNeverCreatedByLooking(t *testing.T, p *project, snapshot string, dock
 }
 
 func TestF21_RestoreIntoAVolumeInUse(t *testing.T) {
-	p := newProject(t, restfulApp)
+	t.Parallel()
+	p := newProject(t, restfulApp).withRepository()
 	p.up("app", "writer")
 	root := p.mountpoint("data")
 	writeFile(t, filepath.Join(root, "a"), "saved")

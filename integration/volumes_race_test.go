@@ -82,7 +82,7 @@ func dirsComeAndGo(r *rand.Rand, root string) error {
 // TestF14_WritersRaceWithEachWalk: nobody stops those who write, in the first
 // walk and in the second.
 func TestF14_WritersRaceWithEachWalk(t *testing.T) {
-	p := newProject(t, restfulApp)
+	p := newProject(t, restfulApp).withRepository()
 	p.up("app", "writer")
 	root := p.mountpoint("data")
 	if err := os.Mkdir(filepath.Join(root, "race"), 0o755); err != nil {

@@ -64,7 +64,7 @@ func (o *opens) count() int {
 
 // TestUnchangedFilesAreNotOpened also shows that the watch sees what is opened.
 func TestUnchangedFilesAreNotOpened(t *testing.T) {
-	p := newProject(t, filesApp)
+	p := newProject(t, filesApp).withRepository()
 	p.up("app")
 	root := p.mountpoint("data")
 	for i := range 300 {
@@ -99,7 +99,7 @@ func TestUnchangedFilesAreNotOpened(t *testing.T) {
 // second after a run. The page is dirty already, so that the time of the file
 // does not move by itself.
 func TestF23_StoreThroughMmap(t *testing.T) {
-	p := newProject(t, filesApp)
+	p := newProject(t, filesApp).withRepository()
 	p.up("app")
 	root := p.mountpoint("data")
 	const size = 1 << 20

@@ -23,4 +23,6 @@ export INTEGRATION_DEBIAN_IMAGE INTEGRATION_FILES_IMAGE INTEGRATION_POSTGRES_IMA
 
 [ -x "$INTEGRATION_BINARY" ] || die "bin/ripplebak is missing: run make image"
 [ -d integration ] || die "there are no integration tests"
-exec go test -count=1 -timeout 45m "$@" ./integration/...
+# Most tests wait for containers most of the time: more of them run at once than
+# there are processors. Those that measure time run before, one at a time.
+exec go test -count=1 -parallel "${INTEGRATION_PARALLEL:-3}" -timeout 45m "$@" ./integration/...

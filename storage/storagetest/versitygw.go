@@ -32,7 +32,12 @@ func (g *Gateway) Env(name string) string {
 // test is skipped, or fails if RIPPLEBAK_REQUIRE_TOOLS is 1.
 func StartGateway(t testing.TB, dir string, args ...string) *Gateway {
 	t.Helper()
-	binary := findGateway(t)
+	return RunGateway(t, findGateway(t), dir, args...)
+}
+
+// RunGateway is StartGateway with a certain binary.
+func RunGateway(t testing.TB, binary, dir string, args ...string) *Gateway {
+	t.Helper()
 	// Between choosing a free port and the server's bind another process can
 	// take it; then the server ends and the next port is tried.
 	var said string
