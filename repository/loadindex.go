@@ -25,9 +25,19 @@ const indexLoaders = 4
 // An index file that is damaged does not keep the others from being loaded;
 // the error then wraps ErrDamaged, once for each. Who restores may go on with
 // what there is; who writes may too, and stores again what is not known.
-func (r *Repository) LoadIndex(ctx context.Context) error {
+func (r *Repository) LoadIndex(ctx context.Context) error { return r.loadIndexNoting(ctx, nil) }
+
+// noteIndex is told of each index file that is loaded, from several goroutines
+// at a time. It must not keep what p points to.
+type noteIndex func(id ID, p *parsedIndex)
+
+// loadIndexNoting is LoadIndex, and with a note everything is read anew.
+func (r *Repository) loadIndexNoting(ctx context.Context, note noteIndex) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if note != nil {
+		r.forgetIndex()
+	}
 	listed := make(map[ID]int64)
 	err := r.store.List(ctx, storage.IndexFile, func(i storage.Info) error {
 		if id, err := ParseID(i.Name); err == nil {
@@ -44,7 +54,7 @@ func (r *Repository) LoadIndex(ctx context.Context) error {
 			break
 		}
 	}
-	err = r.loadIndexes(ctx, listed)
+	err = r.loadIndexes(ctx, listed, note)
 	if err != nil {
 		err = fmt.Errorf("load index: %w", err)
 	}
@@ -61,10 +71,10 @@ func (r *Repository) forgetIndex() {
 // loadIndexes takes in the files that are not loaded yet. Where one replaces
 // another that is still there, which happens after a prune was killed, the
 // index is built anew without those replaced.
-func (r *Repository) loadIndexes(ctx context.Context, listed map[ID]int64) error {
+func (r *Repository) loadIndexes(ctx context.Context, listed map[ID]int64, note noteIndex) error {
 	replaced := make(map[ID]bool)
 	for {
-		replaces, err := r.mergeIndexes(ctx, listed, replaced)
+		replaces, err := r.mergeIndexes(ctx, listed, replaced, note)
 		again := false
 		for old := range superseded(replaces) {
 			if r.loaded[old] && !replaced[old] {
@@ -94,7 +104,7 @@ func superseded(replaces map[ID][]ID) map[ID]bool {
 
 // mergeIndexes loads what is not loaded yet into the index, but for those
 // replaced, and returns what each says it replaces. Damage is collected.
-func (r *Repository) mergeIndexes(ctx context.Context, listed map[ID]int64, skip map[ID]bool) (map[ID][]ID, error) {
+func (r *Repository) mergeIndexes(ctx context.Context, listed map[ID]int64, skip map[ID]bool, note noteIndex) (map[ID][]ID, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	todo := make(chan ID)
 	g.Go(func() error {
@@ -119,6 +129,9 @@ func (r *Repository) mergeIndexes(ctx context.Context, listed map[ID]int64, skip
 			var p parsedIndex
 			for id := range todo {
 				err := r.mergeIndex(ctx, &p, id, listed[id], skip[id])
+				if err == nil && note != nil {
+					note(id, &p)
+				}
 				mu.Lock()
 				switch {
 				case err == nil:

@@ -16,18 +16,24 @@ import (
 // recoverEvery is how often serve looks for runs that died.
 const recoverEvery = time.Minute
 
-// Serve runs backups on the schedule until the context ends, one at a time. A
-// run that was missed while the machine was off is made up at start.
+// Serve runs backups on the schedule until the context ends, one at a time,
+// and between them what else has a schedule. A run that was missed while the
+// machine was off is made up at start.
 func (a *App) Serve(ctx context.Context) error {
 	s, err := schedule.Parse(a.Settings.Schedule, a.Settings.Location)
 	if err != nil {
 		return fmt.Errorf("RIPPLEBAK_SCHEDULE: %w", err)
+	}
+	jobs, err := a.scheduledJobs()
+	if err != nil {
+		return err
 	}
 	dir, err := state.Open(a.Settings.StateDir)
 	if err != nil {
 		return err
 	}
 	a.comeUp(dir, s)
+	a.takeUp(dir, jobs)
 	missed := a.missed(dir, s)
 	if missed {
 		a.Log.Info().Msg("a run was missed while the sidecar was down: making it up")
@@ -40,7 +46,7 @@ func (a *App) Serve(ctx context.Context) error {
 		a.scheduledRun(ctx, s)
 		next = s.Next(a.Now())
 	}
-	return a.loop(ctx, s, next)
+	return a.loop(ctx, s, next, func(next time.Time) { a.runDue(ctx, dir, jobs, next) })
 }
 
 // comeUp says that we serve. A state volume that cannot be written must not
@@ -114,11 +120,12 @@ func (a *App) logNext(s *schedule.Schedule) {
 	a.Log.Info().Time("next", s.Next(a.Now())).Msg("next run")
 }
 
-// loop runs what is due, one run at a time, and looks for dead runs in between.
+// loop runs what is due, one run at a time, and in between looks for dead runs
+// and does what others have to do until the next.
 // It goes by the clock on the wall and looks at it every minute, for a timer
 // stands still while the machine sleeps and knows nothing of a clock that is
 // set. What falls due during a run is not run once more behind it.
-func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time) error {
+func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time, between func(next time.Time)) error {
 	for {
 		if delay.For(ctx, min(recoverEvery, next.Sub(a.Now()))) != nil {
 			a.Log.Info().Msg("stopping")
@@ -130,10 +137,11 @@ func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time) er
 				next = again // the clock was set back
 				a.logNext(s)
 			}
-			continue
+		} else {
+			a.scheduledRun(ctx, s)
+			next = s.Next(a.Now())
 		}
-		a.scheduledRun(ctx, s)
-		next = s.Next(a.Now())
+		between(next)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // fixture is an application that returns what a test gave it, and notes what
 // it was asked for.
 type fixture struct {
+	pruning
 	looking
 	plan      *plan.Plan
 	backup    *sidecar.BackupReport
@@ -318,6 +319,7 @@ func fixedKeyReport() *sidecar.KeyReport {
 // fixed is an application with all the values above.
 func fixed() *fixture {
 	return &fixture{
+		pruning: pruning{report: fixedPrune()},
 		looking: fixedLooking(),
 		repair:  fixedRepair(), unlock: fixedUnlock(),
 		plan: fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),

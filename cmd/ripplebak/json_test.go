@@ -31,6 +31,7 @@ type jsonCase struct {
 func jsonCases() []jsonCase {
 	return append(lookingJSONCases(), []jsonCase{
 		{"plan", []string{"plan", "--json"}, nil, exitDone, reflect.TypeFor[plan.Plan]()},
+		{"prune", []string{"prune", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.PruneReport]()},
 		{"backup", []string{"backup", "--json"}, sidecar.ErrIncomplete, exitIncomplete, reflect.TypeFor[sidecar.BackupReport]()},
 		{"restore", []string{"restore", "latest", "--yes", "--json"}, sidecar.ErrRestoreFailed, exitFailed, reflect.TypeFor[sidecar.RestoreReport]()},
 		{"snapshots", []string{"snapshots", "--json"}, nil, exitDone, reflect.TypeFor[[]sidecar.SnapshotInfo]()},

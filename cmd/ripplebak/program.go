@@ -15,6 +15,7 @@ import (
 // application is what the commands call.
 type application interface {
 	Plan(ctx context.Context, services []string) (*plan.Plan, error)
+	Prune(ctx context.Context, opt sidecar.PruneOptions) (*sidecar.PruneReport, error)
 	PlanFile(ctx context.Context, files, services []string) (*plan.Plan, error)
 	Backup(ctx context.Context, opt sidecar.BackupOptions) (*sidecar.BackupReport, error)
 	Restore(ctx context.Context, opt sidecar.RestoreOptions) (*sidecar.RestoreReport, error)
@@ -102,7 +103,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
 	root.AddCommand(
-		p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(), p.exportCommand(),
+		p.pruneCommand(), p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(), p.exportCommand(),
 		p.planCommand(), p.checkCommand(), p.repairCommand(), p.unlockCommand(), p.initCommand(), p.healthCommand(),
 		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
 	return root

@@ -29,6 +29,8 @@ type Settings struct {
 	Project string
 	// Schedule is a cron expression.
 	Schedule string
+	// PruneSchedule is when unused data is removed: a cron expression, or Off.
+	PruneSchedule string
 	// Location is the zone of the schedule, from TZ.
 	Location *time.Location
 	// Host is the name under which snapshots are filed; empty for the
@@ -91,6 +93,9 @@ func isSecret(name string) bool {
 	return false
 }
 
+// Off is the value of a schedule for what is not to be done.
+const Off = "off"
+
 // setting is one variable: how its value is taken over.
 type setting struct {
 	name string
@@ -105,6 +110,7 @@ func table() []setting {
 		{"RIPPLEBAK_NEW_PASSWORD", text(func(s *Settings) *string { return &s.NewPassword })},
 		{"RIPPLEBAK_PROJECT", takeProject},
 		{"RIPPLEBAK_SCHEDULE", text(func(s *Settings) *string { return &s.Schedule })},
+		{"RIPPLEBAK_PRUNE_SCHEDULE", text(func(s *Settings) *string { return &s.PruneSchedule })},
 		{"RIPPLEBAK_KEEP", notBuilt("retention is not part of this version, every snapshot is kept")},
 		{"RIPPLEBAK_HOST", text(func(s *Settings) *string { return &s.Host })},
 		{"RIPPLEBAK_LOG_LEVEL", oneOf(func(s *Settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
@@ -128,19 +134,20 @@ func composeOnly() []string { return []string{"RIPPLEBAK_IMAGE", "RIPPLEBAK_DIR"
 
 func defaults() *Settings {
 	return &Settings{
-		Schedule:     "0 2 * * *",
-		Location:     time.UTC,
-		LogLevel:     "info",
-		StateDir:     "/var/lib/ripplebak",
-		RunDir:       "/run/ripplebak",
-		Stall:        10 * time.Minute,
-		Deadline:     24 * time.Hour,
-		LockWait:     45 * time.Minute,
-		ReadyTimeout: 5 * time.Minute,
-		SpoolSize:    16 << 30,
-		CacheSize:    1 << 30,
-		S3Style:      "auto",
-		vars:         map[string]string{},
+		Schedule:      "0 2 * * *",
+		PruneSchedule: "0 5 * * 0",
+		Location:      time.UTC,
+		LogLevel:      "info",
+		StateDir:      "/var/lib/ripplebak",
+		RunDir:        "/run/ripplebak",
+		Stall:         10 * time.Minute,
+		Deadline:      24 * time.Hour,
+		LockWait:      45 * time.Minute,
+		ReadyTimeout:  5 * time.Minute,
+		SpoolSize:     16 << 30,
+		CacheSize:     1 << 30,
+		S3Style:       "auto",
+		vars:          map[string]string{},
 	}
 }
 

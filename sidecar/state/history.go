@@ -31,6 +31,8 @@ type History struct {
 	// Lost says that an earlier record could not be read, and with it which
 	// repository this sidecar has seen; it is no more once one is seen again.
 	Lost bool `json:"lost,omitempty"`
+	// Jobs are what serve does beside backups, by name.
+	Jobs map[string]Job `json:"jobs,omitempty"`
 }
 
 // maxUnfinished is how many runs in a row may die before none is made up any

@@ -1,0 +1,223 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// PruneOptions say what a prune is to do.
+type PruneOptions struct {
+	// DryRun makes the plan, and changes nothing.
+	DryRun bool
+	// MaxUnused is what may stay unused: a part of the repository such as 5%, a
+	// size, or "unlimited". Empty: 5%.
+	MaxUnused string
+	// MaxRepackSize bounds the packs that are repacked, such as 10G. Empty: no
+	// bound.
+	MaxRepackSize string
+	// Wait is how long to wait for another run, and for the locks of others.
+	Wait time.Duration
+}
+
+// PruneReport says what a prune did, or would do.
+type PruneReport struct {
+	Repository string      `json:"repository"`
+	DryRun     bool        `json:"dry_run"`
+	Steps      []PruneStep `json:"steps"`
+	Snapshots  int         `json:"snapshots"`
+	// Packs, Bytes and so on are those of before, as far as plans tell.
+	Packs  int   `json:"packs"`
+	Bytes  int64 `json:"bytes"`
+	Needed int64 `json:"needed"`
+	Unused int64 `json:"unused"`
+	Stays  int64 `json:"stays_unused"`
+	Freed  int64 `json:"freed"`
+	// What was done: zero in a dry run.
+	PacksNew     int     `json:"packs_new"`
+	PacksRemoved int     `json:"packs_removed"`
+	BytesStored  int64   `json:"bytes_stored"`
+	BytesRemoved int64   `json:"bytes_removed"`
+	Seconds      float64 `json:"seconds"`
+
+	// Plan is what Print shows of it.
+	Plan *repository.PrunePlan `json:"-"`
+}
+
+// PruneStep is what happens to one file of the repository.
+type PruneStep struct {
+	Do     string `json:"do"`
+	File   string `json:"file"`
+	Cause  string `json:"cause"`
+	Size   int64  `json:"size"`
+	Needed int64  `json:"needed"`
+}
+
+// Print writes the report for people.
+func (r *PruneReport) Print(w io.Writer) error {
+	if r.Plan != nil {
+		if err := r.Plan.Print(w); err != nil {
+			return err
+		}
+	}
+	if r.DryRun {
+		_, err := fmt.Fprintln(w, "nothing was changed")
+		return err
+	}
+	size := func(n int64) string { return units.BytesSize(float64(n)) }
+	_, err := fmt.Fprintf(w, "%s: %d packs of %s removed, %d of %s written\n",
+		r.Repository, r.PacksRemoved, size(r.BytesRemoved), r.PacksNew, size(r.BytesStored))
+	return err
+}
+
+// Prune removes data that no snapshot refers to. It asks nobody, for nothing
+// that a snapshot needs can be among it. It needs no Docker. The caller holds
+// neither the run lock nor a lock of the repository. Errors:
+// repository.ErrPruneRefused where something needed is missing, ErrLocked with
+// who holds the lock, state.ErrBusy.
+func (a *App) Prune(ctx context.Context, opt PruneOptions) (report *PruneReport, err error) {
+	how, err := opt.parse()
+	if err != nil {
+		return nil, err
+	}
+	h, dir, err := a.aroundIfAny(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h != nil {
+		defer func() { err = errors.Join(err, h.engine.Close()) }()
+	}
+	release, err := a.lockRun(ctx, h, dir, opt.Wait)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	d, err := a.openDeleting(ctx, h, dir, opt.Wait)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.close(ctx)) }()
+	return a.prune(d.lock.Context(), d, opt.DryRun, how)
+}
+
+// parse reads what was given as text.
+func (o PruneOptions) parse() (how repository.PruneOptions, err error) {
+	if o.MaxUnused != "" {
+		if how.MaxUnused, err = repository.ParseUnusedLimit(o.MaxUnused); err != nil {
+			return how, fmt.Errorf("--max-unused: %w", err)
+		}
+	}
+	if o.MaxRepackSize != "" {
+		if how.MaxRepack, err = repository.ParseSize(o.MaxRepackSize); err != nil {
+			return how, fmt.Errorf("--max-repack-size: %w", err)
+		}
+	}
+	return how, nil
+}
+
+// prune plans and, unless told otherwise, does it.
+func (a *App) prune(ctx context.Context, d *deleting, dry bool, how repository.PruneOptions) (*PruneReport, error) {
+	started := a.Now()
+	how.CrashPoint, how.Progress = a.crash, a.pruneProgress()
+	plan, err := d.deleter.PlanPrune(ctx, how)
+	if err != nil {
+		return nil, err
+	}
+	report := reportOfPrune(plan)
+	report.Repository, report.DryRun = d.store.Reader().Location(), dry
+	if !dry {
+		a.Log.Info().Int("repack", plan.Count(repository.PruneRepack)).Int("remove", plan.Count(repository.PruneRemove)).
+			Int64("frees", plan.Freed).Msg("prune begins")
+		var done repository.PruneResult
+		done, err = d.deleter.Prune(ctx, d.store.Writer(), plan, how)
+		report.PacksNew, report.PacksRemoved = done.PacksNew, done.PacksRemoved
+		report.BytesStored, report.BytesRemoved = done.BytesStored, done.BytesRemoved
+	}
+	report.Seconds = a.Now().Sub(started).Seconds()
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+func reportOfPrune(p *repository.PrunePlan) *PruneReport {
+	r := &PruneReport{
+		Steps: []PruneStep{}, Snapshots: p.Snapshots, Packs: p.Packs, Bytes: p.Bytes,
+		Needed: p.Needed, Unused: p.Unused, Stays: p.Stays, Freed: p.Freed, Plan: p,
+	}
+	for _, s := range p.Steps {
+		r.Steps = append(r.Steps, PruneStep{Do: string(s.Do), File: s.File.String(), Cause: s.Cause, Size: s.Size, Needed: s.Needed})
+	}
+	return r
+}
+
+// pruneProgress shows the bytes of the packs that are repacked.
+func (a *App) pruneProgress() func(repository.PruneProgress) {
+	const name = "prune"
+	begun := false
+	return func(p repository.PruneProgress) {
+		if p.TotalRepack == 0 {
+			return
+		}
+		if !begun {
+			begun = true
+			a.progress().Begin(name, p.TotalRepack)
+		}
+		a.progress().Advance(name, int64(p.Removed), p.Repacked)
+		if p.Repacked == p.TotalRepack && p.Removed == p.TotalToRemove {
+			a.progress().End(name, "done")
+		}
+	}
+}
+
+// scheduledPrune is serve's.
+func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
+	report, err := a.Prune(ctx, PruneOptions{Wait: wait})
+	if err != nil {
+		return err
+	}
+	a.Log.Info().Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
+		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Msg("pruned")
+	return nil
+}
+
+// aroundIfAny looks for an Engine, which tells whose locks are dead, and for
+// the state directory; either is nil where there is none.
+func (a *App) aroundIfAny(ctx context.Context) (*host, *state.Dir, error) {
+	h, err := a.lookAround(ctx)
+	if err == nil {
+		return h, h.state, nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	a.Log.Debug().Msg("going on without Docker: " + a.Redactor().Redact(err.Error()))
+	return nil, a.stateDir(), nil
+}
+
+// lockRun takes the run lock where there is a state directory, so that no
+// backup of this host begins that would have to wait for us.
+func (a *App) lockRun(ctx context.Context, h *host, dir *state.Dir, wait time.Duration) (release func() error, err error) {
+	if dir == nil {
+		return func() error { return nil }, nil
+	}
+	owner := state.Owner{Run: newRunID(), Command: a.Command, Since: a.Now()}
+	if h != nil {
+		owner.Container = h.selfID()
+	}
+	lock, err := dir.Lock(ctx, owner, max(wait, lockPatience))
+	if err != nil {
+		return nil, err
+	}
+	if lock.Unnamed != nil {
+		a.Log.Warn().Msg("the state volume cannot be written: " + a.Redactor().Redact(lock.Unnamed.Error()))
+	}
+	return lock.Release, nil
+}

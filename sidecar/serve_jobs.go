@@ -1,0 +1,128 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ripplebak/ripplebak/sidecar/schedule"
+	"github.com/ripplebak/ripplebak/sidecar/settings"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
+
+// job is what serve does beside backups, on a schedule of its own.
+type job struct {
+	name     string // in the log, and in the history
+	variable string // the setting that its schedule comes from
+	cron     string // the setting's value
+	// run does it. wait is how long it may wait for others: it must not keep
+	// the next backup waiting for what it only waits for itself.
+	run func(ctx context.Context, wait time.Duration) error
+
+	schedule *schedule.Schedule
+	last     time.Time // when it was last begun, or first scheduled
+}
+
+// allJobs are the jobs that there are, in the order in which they run where
+// several are due.
+func (a *App) allJobs() []*job {
+	return []*job{
+		{name: "prune", variable: "RIPPLEBAK_PRUNE_SCHEDULE", cron: a.Settings.PruneSchedule, run: a.scheduledPrune},
+	}
+}
+
+// scheduledJobs returns the jobs that are not switched off.
+func (a *App) scheduledJobs() (jobs []*job, err error) {
+	for _, j := range a.allJobs() {
+		if j.cron == settings.Off {
+			continue
+		}
+		if j.schedule, err = schedule.Parse(j.cron, a.Settings.Location); err != nil {
+			return nil, fmt.Errorf("%s: %w", j.variable, err)
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+// takeUp finds out when each job last ran, so that neither a restart nor a
+// night without power forgets one. A job that is new is due from now on.
+func (a *App) takeUp(dir *state.Dir, jobs []*job) {
+	now := a.Now()
+	err := dir.UpdateHistory(func(h *state.History) {
+		for _, j := range jobs {
+			r := h.Job(j.name)
+			if r.Since.IsZero() {
+				r.Since = now
+				h.SetJob(j.name, r)
+			}
+			if j.last = r.Since; r.LastAttempt.After(j.last) {
+				j.last = r.LastAttempt
+			}
+		}
+	})
+	if err != nil {
+		a.Log.Error().Msg("the state volume cannot be written, so that a restart forgets when jobs last ran: " + a.Redactor().Redact(err.Error()))
+	}
+	for _, j := range jobs {
+		if j.last.IsZero() {
+			j.last = now
+		}
+		a.Log.Info().Str("job", j.name).Str("schedule", j.schedule.String()).Time("next", j.schedule.Next(j.last)).Msg("job scheduled")
+	}
+}
+
+// due reports whether a job is to run by now. A clock that was set back puts
+// it off by one turn at most.
+func (j *job) due(now time.Time) bool {
+	if j.last.After(now) {
+		j.last = now
+	}
+	return j.schedule.Missed(j.last, now)
+}
+
+// runDue runs the first job that is due. Whatever becomes of it, the next
+// backup, which is due at next, comes first again.
+func (a *App) runDue(ctx context.Context, dir *state.Dir, jobs []*job, next time.Time) {
+	for _, j := range jobs {
+		if now := a.Now(); ctx.Err() == nil && now.Before(next) && j.due(now) {
+			a.runJob(ctx, dir, j, min(a.Settings.LockWait, next.Sub(now)))
+			return
+		}
+	}
+}
+
+// runJob runs a job. That it was begun is noted before: one that kills the
+// program must not do so again each time that it is started anew. One that is
+// interrupted by our end is made up by the next start.
+func (a *App) runJob(ctx context.Context, dir *state.Dir, j *job, wait time.Duration) {
+	before := j.last
+	j.last = a.Now()
+	a.noteJob(dir, j, func(r *state.Job) { r.LastAttempt = j.last })
+	a.Log.Info().Str("job", j.name).Msg("job started")
+	err := j.run(ctx, wait)
+	switch {
+	case err == nil:
+		a.noteJob(dir, j, func(r *state.Job) { r.LastGood, r.LastError = a.Now(), "" })
+		a.Log.Info().Str("job", j.name).Time("next", j.schedule.Next(a.Now())).Msg("job done")
+	case ctx.Err() != nil:
+		a.noteJob(dir, j, func(r *state.Job) { r.LastAttempt = before })
+		a.Log.Warn().Str("job", j.name).Msg("job interrupted: the next start makes it up")
+	default:
+		text := a.Redactor().Redact(err.Error())
+		a.noteJob(dir, j, func(r *state.Job) { r.LastError = text })
+		a.Log.Error().Str("job", j.name).Time("next", j.schedule.Next(a.Now())).Msg("job failed: " + text)
+	}
+}
+
+// noteJob records what became of a job.
+func (a *App) noteJob(dir *state.Dir, j *job, change func(*state.Job)) {
+	err := dir.UpdateHistory(func(h *state.History) {
+		r := h.Job(j.name)
+		change(&r)
+		h.SetJob(j.name, r)
+	})
+	if err != nil {
+		a.Log.Error().Str("job", j.name).Msg("what became of the job cannot be noted: " + a.Redactor().Redact(err.Error()))
+	}
+}
