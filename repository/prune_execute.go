@@ -23,6 +23,11 @@ type PruneResult struct {
 	PacksRemoved int   // packs removed
 	BytesStored  int64 // size of the new packs
 	BytesRemoved int64 // size of the packs that were removed
+	// Files that the storage keeps locked against removal (Object Lock), for
+	// now: they stay, harmless, and the next prune tries again.
+	PacksLocked   int
+	BytesLocked   int64
+	IndexesLocked int
 }
 
 // Prune carries a plan out, which must be of this repository as it is now. w
@@ -72,6 +77,7 @@ type pruning struct {
 	mu       sync.Mutex
 	progress PruneProgress
 	result   PruneResult
+	held     map[ID]bool // packs that an index names which is still there
 }
 
 func (x *pruning) run(ctx context.Context) error {
@@ -131,10 +137,22 @@ func (x *pruning) storeIndexes(ctx context.Context) error {
 }
 
 // removeIndexes removes all old index files, or fails: as long as one is there,
-// the packs that it names must be too.
+// the packs that it names must be too. One that is locked holds its packs.
 func (x *pruning) removeIndexes(ctx context.Context) error {
+	x.held = make(map[ID]bool)
 	return x.removeAll(ctx, len(x.work.indexes), func(ctx context.Context, i int) error {
-		return x.remove(ctx, storage.Handle{Kind: storage.IndexFile, Name: x.work.indexes[i].id.String()})
+		old := &x.work.indexes[i]
+		err := x.remove(ctx, storage.Handle{Kind: storage.IndexFile, Name: old.id.String()})
+		if !errors.Is(err, storage.ErrRetained) {
+			return err
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.result.IndexesLocked++
+		for _, n := range old.packs {
+			x.held[x.work.facts.packs[n].id] = true
+		}
+		return nil
 	})
 }
 
@@ -143,7 +161,18 @@ func (x *pruning) removePacks(ctx context.Context) error {
 	return x.removeAll(ctx, len(x.work.remove), func(ctx context.Context, i int) error {
 		p := &x.work.remove[i]
 		h := storage.Handle{Kind: storage.PackFile, Name: p.id.String()}
-		if err := x.remove(ctx, h); err != nil {
+		err := storage.ErrRetained
+		if !x.held[p.id] { // nothing is added any more
+			err = x.remove(ctx, h)
+		}
+		if errors.Is(err, storage.ErrRetained) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.result.PacksLocked++
+			x.result.BytesLocked += p.size
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		x.d.r.cache.drop(h)

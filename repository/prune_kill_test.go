@@ -131,3 +131,25 @@ func TestPruneCrashPoint(t *testing.T) {
 		}
 	})
 }
+
+// TestPruneOfLockedFiles: what the storage does not let go of stays, with all
+// that an index names which is still there; a later prune removes it.
+func TestPruneOfLockedFiles(t *testing.T) {
+	for _, kind := range []storage.Kind{storage.PackFile, storage.IndexFile} {
+		bubbleMemory(t, 2, func(t *testing.T, mem *storagetest.Memory) {
+			all := agedRepository(t, mem)
+			f := storagetest.NewFaulty(t, mem)
+			locked := f.Arm(storagetest.Fault{Op: storagetest.OpRemove, Kind: kind, Times: 2, Err: storage.ErrRetained})
+			p, res := mustPrune(t, f, PruneOptions{MaxUnused: UnusedBytes(0)})
+			if locked.Hits() != 2 || res.PacksLocked == 0 || res.BytesLocked == 0 || (res.IndexesLocked == 2) != (kind == storage.IndexFile) ||
+				res.PacksLocked+res.PacksRemoved != p.Count(PruneRepack)+p.Count(PruneRemove) {
+				t.Errorf("%s: %+v", kind, res)
+			}
+			wantWhole(t, mem, all)
+			mustPrune(t, mem, PruneOptions{MaxUnused: UnusedBytes(0)})
+			if report := wantWhole(t, mem, all); report.Notes > 0 {
+				t.Errorf("%s: afterwards %+v", kind, report)
+			}
+		})
+	}
+}

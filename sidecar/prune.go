@@ -45,6 +45,8 @@ type PruneReport struct {
 	PacksRemoved int     `json:"packs_removed"`
 	BytesStored  int64   `json:"bytes_stored"`
 	BytesRemoved int64   `json:"bytes_removed"`
+	PacksLocked  int     `json:"packs_locked"`
+	BytesLocked  int64   `json:"bytes_locked"`
 	Seconds      float64 `json:"seconds"`
 
 	// Plan is what Print shows of it.
@@ -72,6 +74,11 @@ func (r *PruneReport) Print(w io.Writer) error {
 		return err
 	}
 	size := func(n int64) string { return units.BytesSize(float64(n)) }
+	if r.PacksLocked > 0 {
+		if _, err := fmt.Fprintf(w, "%d packs of %s are still locked against removal: a later prune removes them\n", r.PacksLocked, size(r.BytesLocked)); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintf(w, "%s: %d packs of %s removed, %d of %s written\n",
 		r.Repository, r.PacksRemoved, size(r.BytesRemoved), r.PacksNew, size(r.BytesStored))
 	return err
@@ -139,6 +146,7 @@ func (a *App) prune(ctx context.Context, d *deleting, dry bool, how repository.P
 		done, err = d.deleter.Prune(ctx, d.store.Writer(), plan, how)
 		report.PacksNew, report.PacksRemoved = done.PacksNew, done.PacksRemoved
 		report.BytesStored, report.BytesRemoved = done.BytesStored, done.BytesRemoved
+		report.PacksLocked, report.BytesLocked = done.PacksLocked, done.BytesLocked
 	}
 	report.Seconds = a.Now().Sub(started).Seconds()
 	if err != nil {
@@ -184,7 +192,7 @@ func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	a.Log.Info().Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
-		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Msg("pruned")
+		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int("locked", report.PacksLocked).Msg("pruned")
 	return nil
 }
 

@@ -49,6 +49,8 @@ var (
 	ErrUntrusted = errors.New("certificate is not trusted")
 	// ErrRefused: the server understood the request and will not do it.
 	ErrRefused = errors.New("request refused")
+	// ErrRetained: the file is locked against its removal, for now.
+	ErrRetained = errors.New("locked against removal")
 	// ErrUnsupported: the storage lacks a feature.
 	ErrUnsupported = errors.New("not supported by the storage")
 )
@@ -63,7 +65,7 @@ func Retryable(err error) bool {
 	for _, final := range [...]error{
 		context.Canceled, context.DeadlineExceeded,
 		ErrNotExist, ErrExist, ErrDenied, ErrNoBucket, ErrNoSpace, ErrTruncated, ErrSource, ErrWrongKind,
-		ErrInvalid, ErrClockSkew, ErrExpired, ErrNoCredentials, ErrRegion, ErrUntrusted, ErrRefused, ErrUnsupported,
+		ErrInvalid, ErrClockSkew, ErrExpired, ErrNoCredentials, ErrRegion, ErrUntrusted, ErrRefused, ErrRetained, ErrUnsupported,
 	} {
 		if errors.Is(err, final) {
 			return false
