@@ -40,6 +40,11 @@ type HelperSpec struct {
 	SocketVolume, SocketBind string
 	// CapAdd are the only capabilities that the helper gets.
 	CapAdd []string
+	// CPUs bounds its processor time, in processors; 0 for no bound.
+	CPUs float64
+	// Background gives it a low weight, so that others come first where they
+	// want the same processor or disk.
+	Background bool
 }
 
 // HelperMount is what a helper sees of the host: a volume, or a host path.
@@ -66,7 +71,8 @@ type HelperEnd struct {
 // capabilities but those given, no new privileges, no logs. It stays after its
 // end, so that its exit code can be read, until RemoveHelper. ErrNoVolume where
 // a volume doesn't exist; none is ever created, and of a helper that could not
-// be started nothing is left.
+// be started nothing is left. Where the Engine refuses the helper's bounds it
+// runs without them, which is logged.
 func (e *Engine) StartHelper(ctx context.Context, spec HelperSpec) (*Helper, error) {
 	implicit := newToken()
 	mounts, err := spec.mounts(implicit)
@@ -78,9 +84,24 @@ func (e *Engine) StartHelper(ctx context.Context, spec HelperSpec) (*Helper, err
 			return nil, fmt.Errorf("start helper: %w", err)
 		}
 	}
-	id, err := e.createHelper(ctx, spec, mounts)
+	for _, limits := range spec.limits() {
+		h, err := e.startHelper(ctx, spec, mounts, implicit, limits)
+		if err == nil {
+			return h, nil
+		}
+		if limits == (helperLimits{}) || ctx.Err() != nil || !refusesLimits(err) {
+			return nil, fmt.Errorf("start helper: %w", err)
+		}
+		e.opt.Log("the docker engine refuses to bound the helper, it is started without: " + err.Error())
+	}
+	return nil, errors.New("start helper: no way to start it") // the last of the limits are none
+}
+
+// startHelper makes one try.
+func (e *Engine) startHelper(ctx context.Context, spec HelperSpec, mounts []mount.Mount, implicit string, limits helperLimits) (*Helper, error) {
+	id, err := e.createHelper(ctx, spec, mounts, limits)
 	if err != nil {
-		return nil, fmt.Errorf("start helper: %w", err)
+		return nil, err
 	}
 	err = e.checkImplicit(ctx, spec.volumes(), implicit)
 	if err == nil {
@@ -89,13 +110,12 @@ func (e *Engine) StartHelper(ctx context.Context, spec HelperSpec) (*Helper, err
 		})
 	}
 	if err != nil {
-		err = errors.Join(err, e.RemoveHelper(context.WithoutCancel(ctx), id), e.removeImplicit(ctx, spec.volumes(), implicit))
-		return nil, fmt.Errorf("start helper: %w", err)
+		return nil, errors.Join(err, e.RemoveHelper(context.WithoutCancel(ctx), id), e.removeImplicit(ctx, spec.volumes(), implicit))
 	}
 	return &Helper{ID: id}, nil
 }
 
-func (e *Engine) createHelper(ctx context.Context, spec HelperSpec, mounts []mount.Mount) (string, error) {
+func (e *Engine) createHelper(ctx context.Context, spec HelperSpec, mounts []mount.Mount, limits helperLimits) (string, error) {
 	pids := int64(helperPids)
 	host := &container.HostConfig{
 		LogConfig:      container.LogConfig{Type: "none"},
@@ -108,6 +128,7 @@ func (e *Engine) createHelper(ctx context.Context, spec HelperSpec, mounts []mou
 		Mounts:         mounts,
 	}
 	host.PidsLimit = &pids
+	host.NanoCPUs, host.CPUShares, host.BlkioWeight = limits.nanoCPUs, limits.cpuShares, limits.blkioWeight
 	config := &container.Config{
 		Image: spec.Image, Entrypoint: spec.Argv, Cmd: []string{}, Env: spec.Env, Labels: spec.Labels,
 		User: "0:0", WorkingDir: "/", NetworkDisabled: true,

@@ -61,6 +61,68 @@ func TestHelperIsConfined(t *testing.T) {
 	wantIs(t, err, docker.ErrNoContainer)
 }
 
+func TestHelperIsBounded(t *testing.T) {
+	type bounds struct {
+		nano, shares int64
+		blkio        uint16
+	}
+	refused := dockertest.Fault{Call: "POST /containers/create", Status: 400, Message: "Range of blkio weight is from 10 to 1000"}
+	failed := dockertest.Fault{Call: "POST /containers/{id}/start", Status: 500,
+		Message: "failed to create task for container: OCI runtime create failed: error setting cgroup config: failed to write \"100\": open /sys/fs/cgroup/io.weight: no such file or directory"}
+	for _, c := range []struct {
+		name  string
+		spec  docker.HelperSpec
+		fault []dockertest.Fault
+		want  bounds
+		logs  int
+	}{
+		{"none", docker.HelperSpec{}, nil, bounds{}, 0},
+		{"processors", docker.HelperSpec{CPUs: 1.5}, nil, bounds{nano: 1_500_000_000}, 0},
+		{"background", docker.HelperSpec{Background: true}, nil, bounds{shares: 256, blkio: 100}, 0},
+		{"both", docker.HelperSpec{CPUs: 0.5, Background: true}, nil, bounds{500_000_000, 256, 100}, 0},
+		{"a weight is refused", docker.HelperSpec{CPUs: 2, Background: true}, []dockertest.Fault{refused}, bounds{nano: 2_000_000_000}, 1},
+		{"a weight cannot be set", docker.HelperSpec{Background: true}, []dockertest.Fault{failed}, bounds{}, 1},
+		{"nothing can be set", docker.HelperSpec{CPUs: 2, Background: true}, []dockertest.Fault{{Call: refused.Call, Times: 2, Status: 400, Message: "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler"}}, bounds{}, 2},
+		{"more than there are", docker.HelperSpec{CPUs: 1000}, nil, bounds{}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := dockertest.New(t)
+			f.AddImage("img", nil)
+			f.Command("helper", func(ctx context.Context, p *dockertest.Process) int {
+				<-ctx.Done()
+				return 0
+			})
+			var logs []string
+			e, err := docker.Connect(t.Context(), docker.Options{Host: f.Host(), Log: func(s string) { logs = append(logs, s) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			for _, fault := range c.fault {
+				f.Fail(fault)
+			}
+			c.spec.Image, c.spec.Argv = "img", []string{"helper"}
+			h, err := e.StartHelper(t.Context(), c.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hc := f.HostConfig(h.ID)
+			if got := (bounds{hc.NanoCPUs, hc.CPUShares, hc.BlkioWeight}); got != c.want {
+				t.Errorf("bounds %+v, want %+v", got, c.want)
+			}
+			if len(logs) != c.logs {
+				t.Errorf("logged: %q", logs)
+			}
+			if n := len(f.Containers()); n != 1 {
+				t.Errorf("%d containers are there", n)
+			}
+			if err := e.RemoveHelper(t.Context(), h.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestHelperExit(t *testing.T) {
 	f, e := fake(t)
 	f.AddImage("img", nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime"
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
@@ -71,6 +72,7 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		Labels:       map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project, labelState: stateOf(h)},
 		SocketVolume: h.socketVolume, SocketBind: h.socketBind,
 		CapAdd: readCaps(),
+		CPUs:   a.helperCPUs(), Background: !write, // whoever restores waits for it
 	}
 	if write {
 		spec.CapAdd = writeCaps()
@@ -90,6 +92,15 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		return nil, errors.Join(err, h.removeHelper(ctx, c.ID))
 	}
 	return &helper{host: h, id: c.ID, peer: peer}, nil
+}
+
+// helperCPUs is the bound of a helper; none where the machine has no more than
+// that anyway, which the Engine would refuse.
+func (a *App) helperCPUs() float64 {
+	if a.Settings.CPUs >= float64(runtime.NumCPU()) {
+		return 0
+	}
+	return a.Settings.CPUs
 }
 
 // maxWalks bounds how many volumes are walked at once. maxConnections bounds

@@ -12,6 +12,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 	_ "time/tzdata" // the image has no zones of its own
@@ -49,9 +50,10 @@ func start() int {
 		readLine:    func(ctx context.Context) (string, error) { return readLine(ctx, os.Stdin) },
 		readSecret:  func(ctx context.Context) (string, error) { return readSecret(ctx, os.Stdin) },
 		environ:     os.Environ(), readFile: os.ReadFile,
-		now:   time.Now,
-		build: thisBuild(),
-		open:  func(a *sidecar.App) application { return a },
+		now:       time.Now,
+		limitCPUs: func(n int) { runtime.GOMAXPROCS(min(n, runtime.GOMAXPROCS(0))) },
+		build:     thisBuild(),
+		open:      func(a *sidecar.App) application { return a },
 	}
 	ctx, stop := p.untilSignal(context.Background())
 	defer stop()

@@ -49,6 +49,8 @@ type program struct {
 	readFile   func(string) ([]byte, error)
 	now        func() time.Time
 	build      buildInfo
+	// limitCPUs bounds how many processors this process uses. Nil: nothing does.
+	limitCPUs func(n int)
 	// open makes the application; a test returns one of its own.
 	open func(*sidecar.App) application
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -31,6 +32,9 @@ func (p *program) begin(cmd *cobra.Command, args []string) (*session, error) {
 	set, err := settings.Load(p.environ, p.readFile)
 	if err != nil {
 		return nil, err
+	}
+	if set.CPUs > 0 && p.limitCPUs != nil {
+		p.limitCPUs(int(math.Ceil(set.CPUs)))
 	}
 	app := &sidecar.App{
 		Settings: set, Now: p.now, Version: p.build.Version,

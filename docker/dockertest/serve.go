@@ -2,6 +2,7 @@ package dockertest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -301,6 +302,10 @@ func (e *Engine) create(w http.ResponseWriter, r *http.Request, _ string) {
 		refuse(w, http.StatusNotFound, "No such image: "+req.Image)
 		return
 	}
+	if refusal := refuseResources(&req.HostConfig.Resources); refusal != "" {
+		refuse(w, http.StatusBadRequest, refusal)
+		return
+	}
 	name := r.URL.Query().Get("name")
 	if b := e.find(name); name != "" && b != nil {
 		refuse(w, http.StatusConflict, "Conflict. The container name is already in use")
@@ -325,6 +330,22 @@ func (e *Engine) create(w http.ResponseWriter, r *http.Request, _ string) {
 	b := e.add(c)
 	b.host, b.argv = req.HostConfig, append([]string(req.Entrypoint), req.Cmd...)
 	reply(w, http.StatusCreated, container.CreateResponse{ID: b.ID, Warnings: []string{}})
+}
+
+// processors is how many the fake's host has.
+const processors = 64
+
+// refuseResources is what the real Engine says of bounds that it does not take.
+func refuseResources(r *container.Resources) string {
+	switch {
+	case r.NanoCPUs < 0 || r.NanoCPUs > processors*1e9 || r.NanoCPUs > 0 && r.NanoCPUs < 1e7:
+		return fmt.Sprintf("range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", processors, processors)
+	case r.BlkioWeight != 0 && (r.BlkioWeight < 10 || r.BlkioWeight > 1000):
+		return "Range of blkio weight is from 10 to 1000"
+	case r.CPUShares < 0:
+		return fmt.Sprintf("Invalid value %d: CPUShares must not be negative", r.CPUShares)
+	}
+	return ""
 }
 
 func (e *Engine) volumeList(w http.ResponseWriter, r *http.Request, _ string) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,6 +58,10 @@ type Settings struct {
 	SpoolSize int64
 	// CacheSize bounds the cache of the repository, in bytes; 0 for none.
 	CacheSize int64
+
+	// CPUs bounds the processors that the sidecar and each helper use; 0 for
+	// as many as there are.
+	CPUs float64
 
 	// TrustImageLabels makes labels count that come from an image.
 	TrustImageLabels bool
@@ -123,6 +128,7 @@ func table() []setting {
 		{"RIPPLEBAK_READY_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.ReadyTimeout }, time.Second)},
 		{"RIPPLEBAK_SPOOL_SIZE", takeSpoolSize},
 		{"RIPPLEBAK_CACHE_SIZE", takeCacheSize},
+		{"RIPPLEBAK_CPUS", takeCPUs},
 		{"RIPPLEBAK_TRUST_IMAGE_LABELS", takeBool(func(s *Settings) *bool { return &s.TrustImageLabels })},
 		{"RIPPLEBAK_S3_STYLE", oneOf(func(s *Settings) *string { return &s.S3Style }, "auto", "path", "virtual")},
 	}
@@ -254,6 +260,15 @@ func takeCacheSize(s *Settings, v string) error {
 		return errors.New("must be a size of at least 64M, such as 512M or 2G, or 0 for no cache")
 	}
 	s.CacheSize = n
+	return nil
+}
+
+func takeCPUs(s *Settings, v string) error {
+	n, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(n >= 0.1 && n <= 1024) {
+		return errors.New("must be a number of processors from 0.1 to 1024, such as 1.5")
+	}
+	s.CPUs = n
 	return nil
 }
 

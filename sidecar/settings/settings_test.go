@@ -26,6 +26,7 @@ func TestLoadTakesValuesOver(t *testing.T) {
 		"RIPPLEBAK_STALL_TIMEOUT=90s",
 		"RIPPLEBAK_SPOOL_SIZE=512M",
 		"RIPPLEBAK_CACHE_SIZE=64M",
+		"RIPPLEBAK_CPUS=1.5",
 		"RIPPLEBAK_SCHEDULE=",
 		"RIPPLEBAK_IMAGE=whatever",
 		"TZ=Europe/Berlin",
@@ -40,7 +41,7 @@ func TestLoadTakesValuesOver(t *testing.T) {
 	if s.Env("AWS_WEB_IDENTITY_TOKEN_FILE") != "/token" {
 		t.Error("AWS_WEB_IDENTITY_TOKEN_FILE is no twin of ours and must stay")
 	}
-	if s.Stall != 90*time.Second || s.SpoolSize != 512<<20 || s.CacheSize != 64<<20 || s.Schedule != "0 2 * * *" || s.Location.String() != "Europe/Berlin" {
+	if s.Stall != 90*time.Second || s.SpoolSize != 512<<20 || s.CacheSize != 64<<20 || s.CPUs != 1.5 || s.Schedule != "0 2 * * *" || s.Location.String() != "Europe/Berlin" {
 		t.Errorf("got %+v", s)
 	}
 	if got := len(s.Secrets()); got != 2 {
@@ -57,6 +58,7 @@ func TestLoadReportsEveryFaultAndNoValue(t *testing.T) {
 		"RIPPLEBAK_STALL_TIMEOUT=hunter2",
 		"RIPPLEBAK_DEADLINE=0s",
 		"RIPPLEBAK_CACHE_SIZE=63M",
+		"RIPPLEBAK_CPUS=NaN",
 		"RIPPLEBAK_KEEP=last=3",
 		"RIPPLEBAK_TRUST_IMAGE_LABELS=True",
 		"RIPPLEBAK_PROJECT=a,b",
@@ -71,7 +73,7 @@ func TestLoadReportsEveryFaultAndNoValue(t *testing.T) {
 		"RIPPLEBAK_REPOSITROY is unknown: did you mean RIPPLEBAK_REPOSITORY?",
 		"RIPPLEBAK_PASSWORD and RIPPLEBAK_PASSWORD_FILE are both set",
 		"RIPPLEBAK_LOG_LEVEL: must be one of", "RIPPLEBAK_STALL_TIMEOUT: must be a duration",
-		"RIPPLEBAK_DEADLINE: must be at least", "RIPPLEBAK_KEEP: not available", "RIPPLEBAK_CACHE_SIZE: must be a size of at least 64M",
+		"RIPPLEBAK_DEADLINE: must be at least", "RIPPLEBAK_KEEP: not available", "RIPPLEBAK_CACHE_SIZE: must be a size of at least 64M", "RIPPLEBAK_CPUS: must be a number of processors",
 		"RIPPLEBAK_TRUST_IMAGE_LABELS: must be true or false", "RIPPLEBAK_PROJECT: names one project",
 		"RIPPLEBAK_S3_STYLE_FILE: open /none", "RIPPLEBAK_HOST_FILE: the file is empty", "TZ: no time zone",
 	} {
