@@ -152,27 +152,33 @@ func (r *Repository) AddKey(ctx context.Context, w storage.Writer, password stri
 
 // saveKey stores a key file that yields m for the password.
 func saveKey(ctx context.Context, w storage.Writer, m masterKey, password string, opt KeyOptions, now func() time.Time) (ID, error) {
-	if password == "" {
-		return ID{}, errors.New("the new password is empty: choose one")
-	}
-	kdf := opt.KDF
-	if kdf == (KDF{}) {
-		var err error
-		if kdf, err = calibrateKDF(now); err != nil {
-			return ID{}, err
-		}
-	}
-	username, hostname := identity(opt.Username, opt.Hostname)
-	file, err := newKeyFile(m, password, kdf, now(), username, hostname)
+	file, id, err := makeKey(m, password, opt, now)
 	if err != nil {
 		return ID{}, err
 	}
-	id := ID(sha256.Sum256(file))
 	h := storage.Handle{Kind: storage.KeyFile, Name: id.String()}
 	if err := w.Save(ctx, h, storage.NewPayload(file)); err != nil {
 		return ID{}, fmt.Errorf("store key %s: %w", id.Short(), err)
 	}
 	return id, nil
+}
+
+// makeKey returns the bytes of a key file that yields m for the password, and
+// their ID.
+func makeKey(m masterKey, password string, opt KeyOptions, now func() time.Time) ([]byte, ID, error) {
+	if password == "" {
+		return nil, ID{}, errors.New("the new password is empty: choose one")
+	}
+	kdf := opt.KDF
+	if kdf == (KDF{}) {
+		var err error
+		if kdf, err = calibrateKDF(now); err != nil {
+			return nil, ID{}, err
+		}
+	}
+	username, hostname := identity(opt.Username, opt.Hostname)
+	file, err := newKeyFile(m, password, kdf, now(), username, hostname)
+	return file, sha256.Sum256(file), err
 }
 
 // ProveOtherKey returns nil where a key file other than the one given opens the

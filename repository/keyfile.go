@@ -133,6 +133,7 @@ func findKey(ctx context.Context, r storage.Reader, password string, accept func
 			err = misfit
 		}
 		switch {
+		case errors.Is(err, storage.ErrNotExist): // removed since it was listed
 		case errors.Is(err, ErrDamaged):
 			damage = fmt.Errorf("key %s: %w", name[:8], err)
 		case !errors.Is(err, ErrWrongPassword):

@@ -73,9 +73,10 @@ type Repository struct {
 // config, which is what makes the repository exist; an Init that was killed
 // between the two is taken up again with the same password.
 //
-// Where two first runs race, one wins and the other gets ErrExist. The loser's
-// key file stays behind and is skipped by Open; stock restic, which takes the
-// first key that the password opens, may stumble over it.
+// Where two first runs race, one wins and the other gets ErrExist and takes its
+// key file back: stock restic, which takes the first key that the password
+// opens, would stumble over it. One that is killed before it could leaves it
+// behind; Open skips it and warns.
 func Init(ctx context.Context, r storage.Reader, w storage.Writer, password string, opt InitOptions) error {
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -95,11 +96,17 @@ func Init(ctx context.Context, r storage.Reader, w storage.Writer, password stri
 	if err := refuseExisting(ctx, r); err != nil {
 		return err
 	}
-	m, err := initialKey(ctx, r, w, password, opt)
+	m, made, err := initialKey(ctx, r, w, password, opt)
 	if err != nil {
 		return err
 	}
-	return createConfig(ctx, w, m, opt)
+	err = createConfig(ctx, w, m, opt)
+	if errors.Is(err, ErrExist) && made != nil {
+		if werr := made.withdraw(ctx, r, password); werr != nil {
+			err = fmt.Errorf("%w; our key %s is left behind: %w", err, made.id.Short(), werr)
+		}
+	}
+	return err
 }
 
 // refuseExisting fails where a config is, or data without one: that was a
@@ -127,22 +134,46 @@ func refuseExisting(ctx context.Context, r storage.Reader) error {
 }
 
 // initialKey returns the master key that an interrupted Init left behind, or
-// stores a new one.
-func initialKey(ctx context.Context, r storage.Reader, w storage.Writer, password string, opt InitOptions) (masterKey, error) {
-	var left masterKey
-	err := findKey(ctx, r, password, func(_ string, m masterKey) error { left = m; return nil })
-	if err == nil {
-		return left, nil
+// stores a new one; then made says how to take it back.
+func initialKey(ctx context.Context, r storage.Reader, w storage.Writer, password string, opt InitOptions) (m masterKey, made *madeKey, err error) {
+	err = findKey(ctx, r, password, func(_ string, left masterKey) error { m = left; return nil })
+	if err == nil || !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrWrongPassword) {
+		return m, nil, err
 	}
-	if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrWrongPassword) {
-		return masterKey{}, err
+	if m, err = newMasterKey(); err != nil {
+		return m, nil, err
 	}
-	m, err := newMasterKey()
+	file, id, err := makeKey(m, password, KeyOptions{KDF: opt.KDF, Hostname: opt.Hostname, Username: opt.Username}, opt.Now)
 	if err != nil {
-		return masterKey{}, err
+		return m, nil, err
 	}
-	_, err = saveKey(ctx, w, m, password, KeyOptions{KDF: opt.KDF, Hostname: opt.Hostname, Username: opt.Username}, opt.Now)
-	return m, err
+	remove, err := w.CreateKey(ctx, id.String(), storage.NewPayload(file))
+	if err != nil {
+		return m, nil, fmt.Errorf("store key %s: %w", id.Short(), err)
+	}
+	return m, &madeKey{id: id, master: m, remove: remove}, nil
+}
+
+// madeKey is a key file that this Init has made.
+type madeKey struct {
+	id     ID
+	master masterKey
+	remove func(context.Context) error
+}
+
+// withdraw removes the key file where the repository that somebody else made
+// opens with the same password by another key. In any other case it stays: a
+// third first run may have found it and made the repository with it, and then
+// it is the only key.
+func (k *madeKey) withdraw(ctx context.Context, r storage.Reader, password string) error {
+	repo, err := Open(ctx, r, password, Options{})
+	if err != nil {
+		return err
+	}
+	if repo.key == k.id || repo.master == k.master {
+		return nil
+	}
+	return k.remove(ctx)
 }
 
 func createConfig(ctx context.Context, w storage.Writer, m masterKey, opt InitOptions) error {
@@ -197,6 +228,7 @@ func Open(ctx context.Context, r storage.Reader, password string, opt Options) (
 	}
 	repo := &Repository{store: r, opt: opt, index: newIndex(), loaded: make(map[ID]bool), writers: make(map[*Writer]struct{})}
 	repo.cache = newCache(&opt)
+	var misfits []string // keys that the password opens, of no use here
 	err = unlock(ctx, r, password, opt.Keys, repo.cache, func(name string, m masterKey) error {
 		s, err := newSealer(m)
 		if err != nil {
@@ -206,11 +238,18 @@ func Open(ctx context.Context, r storage.Reader, password string, opt Options) (
 			return err
 		}
 		repo.master, repo.sealer = m, s
-		repo.config, err = openConfig(bytes.Clone(file), s)
+		if repo.config, err = openConfig(bytes.Clone(file), s); errors.Is(err, ErrDamaged) {
+			misfits = append(misfits, repo.key.Short())
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
+	}
+	for _, name := range misfits {
+		if opt.Warn != nil {
+			opt.Warn(fmt.Errorf("the key %s is not of this repository, a first run left it behind: remove it with \"key remove\", for stock restic may stumble over it", name))
+		}
 	}
 	if repo.decoder, err = newBlobDecoder(opt.Workers); err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)

@@ -84,6 +84,14 @@ func (w writer) Create(ctx context.Context, h Handle, p Payload) error {
 	return save(ctx, w.b.Create, h, p)
 }
 
+func (w writer) CreateKey(ctx context.Context, name string, p Payload) (func(context.Context) error, error) {
+	h := Handle{Kind: KeyFile, Name: name}
+	if err := save(ctx, w.b.Create, h, p); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return w.b.Remove(ctx, h) }, nil
+}
+
 func (w writer) Provision(ctx context.Context) error { return w.b.Provision(ctx) }
 
 func (l locker) SaveLock(ctx context.Context, name string, p Payload) error {

@@ -21,7 +21,7 @@ type Reader interface {
 	Location() string
 }
 
-// Writer adds files. It never changes or removes one.
+// Writer adds files. It never changes or removes one, but for CreateKey.
 type Writer interface {
 	// Save stores a file: whole or not at all. Saving equal content again is
 	// no error. Config goes through Create and locks through a Locker
@@ -30,6 +30,10 @@ type Writer interface {
 	// Create stores a file that must not exist yet, else [ErrExist]. Of two
 	// that create at once, one wins.
 	Create(ctx context.Context, h Handle, p Payload) error
+	// CreateKey is Create for a key file. withdraw removes that very file: of
+	// two first runs the one that lost takes its key back. It is the only thing
+	// that a Writer can remove, and only by who made it.
+	CreateKey(ctx context.Context, name string, p Payload) (withdraw func(context.Context) error, err error)
 	// Provision makes the bucket or the directories; it may be repeated.
 	Provision(ctx context.Context) error
 }

@@ -107,11 +107,14 @@ func TestRunLockEndsWithItsProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Lock(context.Background(), Owner{Run: "child"}, 0); err != nil {
+		l, err := d.Lock(context.Background(), Owner{Run: "child"}, 0)
+		if err != nil {
 			t.Fatal(err)
 		}
 		os.Stdout.WriteString("locked\n")
-		select {}
+		<-t.Context().Done() // until it is killed
+		_ = l.Release()      // so that the lock's file is in use till then
+		return
 	}
 	d := open(t)
 	child := exec.Command(os.Args[0], "-test.run=^TestRunLockEndsWithItsProcess$")

@@ -31,6 +31,7 @@ func Contract(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"WrongKinds", testKinds},
 		{"Create", testCreate},
 		{"CreateRace", testCreateRace},
+		{"CreateKey", testCreateKey},
 		{"Locks", testLocks},
 		{"Remove", testRemove},
 		{"List", testList},

@@ -40,6 +40,31 @@ func testCreate(t *testing.T, s storage.Store) {
 	}
 }
 
+// testCreateKey: a key can be taken back by who made it, and by nobody else.
+func testCreateKey(t *testing.T, s storage.Store) {
+	theirs := Put(t, s, storage.KeyFile, []byte("theirs"))
+	withdraw, err := s.Writer().CreateKey(t.Context(), theirs.Name, storage.NewPayload([]byte("ours")))
+	wantErr(t, "create a key that is there", err, storage.ErrExist)
+	if withdraw != nil {
+		t.Error("somebody else's key could be taken back")
+	}
+	ours := HandleFor(storage.KeyFile, []byte("ours"))
+	if withdraw, err = s.Writer().CreateKey(t.Context(), ours.Name, storage.NewPayload([]byte("ours"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := Get(t, s, ours); string(got) != "ours" {
+		t.Errorf("the key became %q", got)
+	}
+	for range 2 {
+		if err := withdraw(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names := Names(t, s, storage.KeyFile); len(names) != 1 || names[0] != theirs.Name {
+		t.Errorf("left: %q", names)
+	}
+}
+
 func testCreateRace(t *testing.T, s storage.Store) {
 	const racers = 6
 	errs := make([]error, racers)
