@@ -303,16 +303,11 @@ func TestCacheDeletedUnderWork(t *testing.T) {
 // TestF33_CacheDiskFull: a disk that is full costs one warning, no run, and no
 // request more than without a cache; nothing is left by half.
 func TestF33_CacheDiskFull(t *testing.T) {
-	dir, inside := inMountNamespace(t)
+	dir, inside := storagetest.InNamespace(t)
 	if !inside {
 		return
 	}
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("cannot mount: %v", err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Fatalf("cannot mount: %v", err)
-	}
+	storagetest.MountTmpfs(t, dir, "size=64k")
 	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 48<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}

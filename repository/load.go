@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/ripplebak/ripplebak/storage"
@@ -138,20 +139,26 @@ func (r *Repository) cachedTree(ctx context.Context, h storage.Handle, raw []byt
 	return true
 }
 
-// loadPack loads a whole pack of at most limit bytes.
+// loadPack loads a whole pack of at most limit bytes, by one request.
 func (r *Repository) loadPack(ctx context.Context, h storage.Handle, limit int64) (_ *buffer, err error) {
-	info, err := r.store.Stat(ctx, h)
+	rc, err := r.store.Load(ctx, h, 0, 0)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size > limit || info.Size <= 0 {
-		return nil, damaged("%s has %d bytes", h, info.Size)
+	defer func() {
+		if cerr := rc.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("close %s: %w", h, cerr)
+		}
+	}()
+	size := storage.Remaining(rc)
+	if size > limit || size <= 0 {
+		return nil, damaged("%s has %d bytes", h, size)
 	}
-	b := r.buffers.get(int(info.Size))
-	b.data = b.data[:info.Size]
-	if _, err := readRange(ctx, r.store, h, 0, b.data); err != nil {
+	b := r.buffers.get(int(size))
+	b.data = b.data[:size]
+	if _, err := io.ReadFull(rc, b.data); err != nil {
 		r.buffers.put(b)
-		return nil, err
+		return nil, fmt.Errorf("load %s: %w", h, err)
 	}
 	return b, nil
 }

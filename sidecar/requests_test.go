@@ -1,12 +1,14 @@
 package sidecar
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/storagetest"
@@ -95,4 +97,53 @@ func TestRequestsOfAnUnchangedRun(t *testing.T) {
 	if want := fmt.Sprintf(`"put":%d,"get":%d,"head":0,"list":%d,"delete":1`, last.Put, last.Get, last.List); !strings.Contains(s.log.String(), want) {
 		t.Errorf("the log does not say %s", want)
 	}
+}
+
+// TestRequestsOfARestore: beside the packs, each once, a restore asks for no
+// more than a backup; and without the cache for the indexes, snapshots and
+// trees.
+func TestRequestsOfARestore(t *testing.T) {
+	s := newShop(t)
+	s.onGateway()
+	s.service("app", map[string]string{"enable": "true"}, "data")
+	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, cached := range []bool{true, false} {
+		if err := os.WriteFile(s.path("volumes", "shop_data", "file"), []byte("lost"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		atMost := storage.RequestCounts{Put: 1, Get: 4, List: 4, Delete: 1}
+		if !cached {
+			if err := os.RemoveAll(s.path("state", "cache")); err != nil {
+				t.Fatal(err)
+			}
+			atMost = storage.RequestCounts{Put: 1, Get: 10, List: 4, Delete: 1}
+		}
+		before := len(s.log.String())
+		opt := RestoreOptions{Snapshot: "latest", NoSafety: true, Confirm: func(*plan.Restore) error { return nil }}
+		if _, err := s.app.Restore(t.Context(), opt); err != nil {
+			t.Fatal(err)
+		}
+		got := loggedRequests(t, s.log.String()[before:])
+		t.Logf("cached %v: %s", cached, got)
+		if got.Put > atMost.Put || got.Get > atMost.Get || got.Head > atMost.Head || got.List > atMost.List || got.Delete > atMost.Delete || got.Other > 0 {
+			t.Errorf("cached %v: %s, want at most %s", cached, got, atMost)
+		}
+	}
+}
+
+// loggedRequests are those that the log speaks of.
+func loggedRequests(t *testing.T, log string) (n storage.RequestCounts) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "requests to the storage") {
+			if err := json.Unmarshal([]byte(line), &n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal("the log speaks of no requests")
+	return n
 }

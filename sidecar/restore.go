@@ -114,7 +114,10 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 	}
 	d, v, err := a.prepareRestore(ctx, h)
 	if v != nil {
-		defer func() { err = errors.Join(err, v.close(ctx)) }()
+		defer func() {
+			err = errors.Join(err, v.close(ctx))
+			a.countRequests(nil, v)
+		}()
 	}
 	if err != nil {
 		return nil, err

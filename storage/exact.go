@@ -35,4 +35,13 @@ func (r *exactReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Remaining is how many bytes a reader that a [Reader]'s Load returned still has
+// to give; 0 for any other.
+func Remaining(rc io.Reader) int64 {
+	if s, ok := rc.(interface{ promised() int64 }); ok {
+		return s.promised()
+	}
+	return 0
+}
+
 func (r *exactReader) Close() error { return r.rc.Close() }

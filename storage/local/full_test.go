@@ -1,10 +1,7 @@
 package local_test
 
 import (
-	"bytes"
 	"errors"
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,54 +10,12 @@ import (
 	"github.com/ripplebak/ripplebak/storage/storagetest"
 )
 
-// namespaceEnv marks the copy of the test that runs in a mount namespace of
-// its own; its value is the mount point.
-const namespaceEnv = "RIPPLEBAK_TEST_MOUNTPOINT"
-
-// inNamespace runs the calling test again, in a namespace where dir can be
-// mounted over. It is true in that copy.
-func inNamespace(t *testing.T) (dir string, inside bool) {
-	t.Helper()
-	if dir := os.Getenv(namespaceEnv); dir != "" {
-		return dir, true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), namespaceEnv+"="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || bytes.Contains(out, []byte("cannot mount")) {
-		t.Skipf("this machine gives no mount namespace: %v", err)
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	if !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Errorf("the copy of the test did not run:\n%s", out)
-	}
-	return "", false
-}
-
-func mount(t *testing.T, dir, options string, flags uintptr) {
-	t.Helper()
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("cannot mount: %v", err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
-		t.Fatalf("cannot mount: %v", err)
-	}
-}
-
 func TestF33_DiskFull(t *testing.T) {
-	dir, inside := inNamespace(t)
+	dir, inside := storagetest.InNamespace(t)
 	if !inside {
 		return
 	}
-	mount(t, dir, "size=1m", 0)
+	storagetest.MountTmpfs(t, dir, "size=1m")
 	s := open(t, dir)
 	if err := s.Writer().Provision(t.Context()); err != nil {
 		t.Fatal(err)
@@ -95,11 +50,11 @@ func TestF33_DiskFull(t *testing.T) {
 }
 
 func TestF34_ReadOnlyMount(t *testing.T) {
-	dir, inside := inNamespace(t)
+	dir, inside := storagetest.InNamespace(t)
 	if !inside {
 		return
 	}
-	mount(t, dir, "size=4m", 0)
+	storagetest.MountTmpfs(t, dir, "size=4m")
 	s := open(t, dir)
 	if err := s.Writer().Provision(t.Context()); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package repository
+package storagetest
 
 import (
 	"bytes"
@@ -13,9 +13,10 @@ import (
 // own; its value is the mount point.
 const namespaceEnv = "RIPPLEBAK_TEST_MOUNTPOINT"
 
-// inMountNamespace runs the calling test again, in a namespace where dir can be
-// mounted over. It is true in that copy.
-func inMountNamespace(t *testing.T) (dir string, inside bool) {
+// InNamespace runs the calling test again, in a namespace where dir can be
+// mounted over. It is true in that copy. Where the machine gives no such
+// namespace the test is skipped.
+func InNamespace(t *testing.T) (dir string, inside bool) {
 	t.Helper()
 	if dir := os.Getenv(namespaceEnv); dir != "" {
 		return dir, true
@@ -39,4 +40,16 @@ func inMountNamespace(t *testing.T) (dir string, inside bool) {
 		t.Errorf("the copy of the test did not run:\n%s", out)
 	}
 	return "", false
+}
+
+// MountTmpfs mounts an empty filesystem in memory at dir, for the calling test's
+// namespace only; options are mount's, such as "size=1m".
+func MountTmpfs(t *testing.T, dir, options string) {
+	t.Helper()
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
 }
