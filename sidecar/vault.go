@@ -87,16 +87,7 @@ func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, crea
 	if dir != nil && a.Settings.CacheSize > 0 {
 		opt.CacheDir, opt.CacheSize = dir.CacheDir(), a.Settings.CacheSize
 	}
-	// What is wrong with the storage is found out by opening at once: a probe
-	// before would be one request more in each run. Somebody may wait to hear
-	// it, and the probe then says it better.
-	var err error
-	v.repo, err = repository.Open(storage.Impatient(ctx), v.store.Reader(), a.Settings.Password, opt)
-	if err != nil && !errors.Is(err, repository.ErrWrongPassword) && !errors.Is(err, repository.ErrDamaged) {
-		if perr := v.store.Probe(ctx); perr != nil {
-			err = perr
-		}
-	}
+	err := a.unlockRepository(ctx, v, opt)
 	absent := errors.Is(err, storage.ErrNoBucket) || errors.Is(err, repository.ErrNoRepository)
 	switch {
 	case err != nil && !absent:
@@ -124,6 +115,24 @@ func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, crea
 	}
 	a.Log.Info().Str("repository", v.store.Reader().Location()).Str("id", v.repo.Config().ID).Msg("repository created")
 	return a.remember(dir, v)
+}
+
+// unlockRepository opens a repository that is there. What is wrong with the
+// storage is found out by that: a probe before would be one request more in
+// each run. Once something is wrong the probe says it better, or that it has
+// passed; then it is tried again, and as often as it takes.
+func (a *App) unlockRepository(ctx context.Context, v *vault, opt repository.Options) (err error) {
+	v.repo, err = repository.Open(storage.Impatient(ctx), v.store.Reader(), a.Settings.Password, opt)
+	if err == nil || errors.Is(err, repository.ErrWrongPassword) || errors.Is(err, repository.ErrDamaged) {
+		return err
+	}
+	if perr := v.store.Probe(ctx); perr != nil {
+		return perr
+	}
+	if storage.Retryable(err) {
+		v.repo, err = repository.Open(ctx, v.store.Reader(), a.Settings.Password, opt)
+	}
+	return err
 }
 
 // mayCreate refuses to make a new repository where one has been before.
