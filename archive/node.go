@@ -111,10 +111,13 @@ func same(a, b *repository.Node) bool {
 		a.UID == b.UID && a.GID == b.GID && a.User == b.User && a.Group == b.Group &&
 		a.Inode == b.Inode && a.DeviceID == b.DeviceID && a.Size == b.Size && a.Links == b.Links &&
 		a.LinkTarget == b.LinkTarget && a.Device == b.Device && a.Error == b.Error &&
-		bytes.Equal(a.Unknown, b.Unknown) && slices.Equal(a.Content, b.Content) && sameTree(a.Subtree, b.Subtree) &&
-		slices.EqualFunc(a.ExtendedAttributes, b.ExtendedAttributes, func(x, y repository.ExtendedAttribute) bool {
-			return x.Name == y.Name && bytes.Equal(x.Value, y.Value)
-		})
+		bytes.Equal(a.Unknown, b.Unknown) && slices.Equal(a.Content, b.Content) && sameTree(a.Subtree, b.Subtree) && sameAttributes(a, b)
+}
+
+func sameAttributes(a, b *repository.Node) bool {
+	return slices.EqualFunc(a.ExtendedAttributes, b.ExtendedAttributes, func(x, y repository.ExtendedAttribute) bool {
+		return x.Name == y.Name && bytes.Equal(x.Value, y.Value)
+	})
 }
 
 func sameTree(a, b *repository.ID) bool {

@@ -14,8 +14,27 @@ type excluder []string
 // the volume's root, any other at any depth; what matches is left out with
 // everything below.
 func newExcluder(globs []string) (excluder, error) {
-	var out excluder
-	for _, glob := range globs {
+	x, bad := compileGlobs(globs)
+	if bad >= 0 {
+		return nil, fmt.Errorf("exclude %q: not a glob", globs[bad])
+	}
+	return x, nil
+}
+
+// Matcher says of paths, "/" between their parts and none at the front, whether
+// one of the globs matches: doublestar globs, as those that leave files out of a
+// walk.
+func Matcher(globs []string) (func(path string) bool, error) {
+	x, bad := compileGlobs(globs)
+	if bad >= 0 {
+		return nil, fmt.Errorf("%q is not a pattern: a [ or { is not closed, or a \\ stands at the end", globs[bad])
+	}
+	return x.match, nil
+}
+
+// compileGlobs anchors globs; bad is the first that is none, or -1.
+func compileGlobs(globs []string) (out excluder, bad int) {
+	for i, glob := range globs {
 		pattern := strings.TrimSuffix(glob, "/")
 		if rest, anchored := strings.CutPrefix(pattern, "/"); anchored {
 			pattern = rest
@@ -23,11 +42,11 @@ func newExcluder(globs []string) (excluder, error) {
 			pattern = "**/" + pattern
 		}
 		if pattern == "" || pattern == "**/" || !doublestar.ValidatePattern(pattern) {
-			return nil, fmt.Errorf("exclude %q: not a glob", glob)
+			return nil, i
 		}
 		out = append(out, pattern)
 	}
-	return out, nil
+	return out, -1
 }
 
 func (x excluder) match(path string) bool {
