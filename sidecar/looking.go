@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -110,6 +111,13 @@ type ListEntry struct {
 	Size    uint64    `json:"size"`
 	ModTime time.Time `json:"mtime"`
 	Target  string    `json:"target,omitempty"`
+	// User and Group are names, where another program has recorded them.
+	User  string `json:"user,omitempty"`
+	Group string `json:"group,omitempty"`
+	Links uint64 `json:"links"`
+	// Device is the number of a device, as Linux encodes it.
+	Device uint64      `json:"device,omitempty"`
+	Bits   os.FileMode `json:"-"` // the mode
 }
 
 // List calls fn for what lies below a path of a snapshot, folders first, in
@@ -177,5 +185,8 @@ func list(ctx context.Context, repo *repository.Repository, tree repository.ID, 
 }
 
 func entryOf(p string, n *repository.Node) ListEntry {
-	return ListEntry{Path: p, Type: n.Type, Mode: n.Mode.String(), UID: n.UID, GID: n.GID, Size: n.Size, ModTime: n.ModTime, Target: n.LinkTarget}
+	return ListEntry{
+		Path: p, Type: n.Type, Mode: n.Mode.String(), UID: n.UID, GID: n.GID, Size: n.Size, ModTime: n.ModTime, Target: n.LinkTarget,
+		User: n.User, Group: n.Group, Links: n.Links, Device: n.Device, Bits: n.Mode,
+	}
 }
