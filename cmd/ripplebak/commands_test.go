@@ -105,7 +105,7 @@ func TestTextOutput(t *testing.T) {
 		{[]string{"restore", "latest", "--yes"}, []string{"volume uploads  restored  2MiB", "dump db/shop    FAILED", `role "x" does not exist`, "app was down for 5s", "snapshot 99aabbcc\n"}},
 		{[]string{"snapshots"}, []string{
 			"4f2a1c0b  2026-03-01 12:00:00  shop     host1          1MiB  complete\n", "safety, incomplete: dump db/shop failed\n", `"evil\x1b[2J"  -     not made by ripplebak`}},
-		{[]string{"ls", "latest"}, []string{"-rw-r--r--  33", "/shop/volumes/uploads/a b\n", `"/shop/volumes/uploads/\xff\x1b]0;x\a" -> "to\xfe\nthere"` + "\n"}},
+		{[]string{"ls", "latest"}, []string{"/shop\n", "/shop/volumes/uploads/a b\n", `"/shop/volumes/uploads/\xff\x1b]0;x\a"` + "\n"}},
 		{[]string{"check"}, []string{"damage in 0a1b2c3d: pack: content is damaged\n", "note: unused: a pack is in no index\n", "/backups: 2 snapshots, 100 blobs in 10 packs\nread 3 packs, 5MiB\n",
 			"lost: snapshot 4f2a1c0b of 2026-03-01 12:00:00, volume uploads: 3 files and all of 1 folders\n  a b\n  \"\\x1b[2J\"\n  dir/\n  and 1 more\nlost: and of 2 more items\n"}},
 		{[]string{"repair", "packs", "--yes"}, []string{"salvage 0a1b2c3d: it is damaged; 7 blobs can be read, 2 are lost\n", "and 1 more\n", "dump db/shop: 1 files\n  shop.dump\n",
@@ -139,7 +139,7 @@ func TestPlanWithProblemsFailsAndIsPrinted(t *testing.T) {
 
 func TestFailureWithoutAReportPrintsNothing(t *testing.T) {
 	for _, c := range jsonCases() {
-		if c.name == "version" || c.name == "ls" {
+		if c.name == "version" || c.streams() {
 			continue
 		}
 		f := &fixture{err: errors.New("no route"), restore: &sidecar.RestoreReport{}}

@@ -264,9 +264,9 @@ func fixedSnapshots() []sidecar.SnapshotInfo {
 
 func fixedEntries() []sidecar.ListEntry {
 	return []sidecar.ListEntry{
-		{Path: "/shop", Type: "dir", Mode: "drwxr-xr-x", ModTime: noon()},
-		{Path: "/shop/volumes/uploads/a b", Type: "file", Mode: "-rw-r--r--", UID: 33, GID: 34, Size: 12, ModTime: noon()},
-		{Path: "/shop/volumes/uploads/\xff\x1b]0;x\a", Type: "symlink", Mode: "Lrwxrwxrwx", ModTime: time.Date(292277, 1, 1, 0, 0, 0, 1, time.UTC), Target: "to\xfe\nthere"},
+		{Path: "/shop", Type: "dir", Mode: "drwxr-xr-x", Bits: 0o755, ModTime: noon()},
+		{Path: "/shop/volumes/uploads/a b", Type: "file", Mode: "-rw-r--r--", Bits: 0o644, UID: 33, GID: 34, User: "www-data", Links: 1, Size: 12, ModTime: noon()},
+		{Path: "/shop/volumes/uploads/\xff\x1b]0;x\a", Type: "symlink", Mode: "Lrwxrwxrwx", Bits: 0o777, Links: 1, ModTime: time.Date(292277, 1, 1, 0, 0, 0, 1, time.UTC), Target: "to\xfe\nthere"},
 	}
 }
 

@@ -189,7 +189,7 @@ func TestLogFormats(t *testing.T) {
 func TestLongListingsComeInBatches(t *testing.T) {
 	f := fixed()
 	f.entries = nil
-	const n = 2*listingBatch + 1
+	const n = 2*streamBatch + 1
 	for range n {
 		f.entries = append(f.entries, fixedEntries()[1])
 	}

@@ -22,6 +22,9 @@ type application interface {
 	Snapshots(ctx context.Context, all bool) ([]sidecar.SnapshotInfo, error)
 	List(ctx context.Context, snapshot, path string, fn func(sidecar.ListEntry) error) error
 	Check(ctx context.Context, opt sidecar.CheckOptions) (*sidecar.CheckReport, error)
+	Diff(ctx context.Context, before, after string, fn func(sidecar.DiffEntry) error) (*sidecar.DiffReport, error)
+	Find(ctx context.Context, opt sidecar.FindOptions, fn func(sidecar.FoundFile) error) error
+	Stats(ctx context.Context, snapshots []string, all bool) (*sidecar.StatsReport, error)
 	Export(ctx context.Context, opt sidecar.ExportOptions) (*sidecar.ExportReport, error)
 	Repair(ctx context.Context, opt sidecar.RepairOptions) (*sidecar.RepairReport, error)
 	Unlock(ctx context.Context, opt sidecar.UnlockOptions) (*sidecar.UnlockReport, error)
@@ -108,6 +111,7 @@ func (p *program) root() *cobra.Command {
 		p.pruneCommand(), p.serveCommand(), p.backupCommand(), p.restoreCommand(), p.snapshotsCommand(), p.lsCommand(), p.exportCommand(),
 		p.planCommand(), p.checkCommand(), p.repairCommand(), p.unlockCommand(), p.initCommand(), p.healthCommand(),
 		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
+	root.AddCommand(p.diffCommand(), p.findCommand(), p.statsCommand())
 	return root
 }
 
