@@ -200,6 +200,21 @@ func TestTarWithoutAllContentHasNoEnd(t *testing.T) {
 	}
 }
 
+func TestTarLeavesSocketsOutAndSaysSo(t *testing.T) {
+	b := newBench(t)
+	tree := b.plant(b.leaf("f", "1"), folder("d", b.plant(&repository.Node{Name: "sock", Type: repository.NodeSocket, Mode: os.ModeSocket | 0o600})),
+		&repository.Node{Name: "what", Type: repository.NodeIrregular})
+	b.flush()
+	var out bytes.Buffer
+	rep, err := WriteTar(t.Context(), b.repo, folder("", tree), &out, TarOptions{WithoutRoot: true})
+	if err != nil || rep.Entries != 2 || rep.Bytes != 1 || len(rep.Skipped) != 2 || !hasEnd(out.Bytes()) {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	if a, b := rep.Skipped[0], rep.Skipped[1]; a.Path != "d/sock" || !strings.Contains(a.Reason, "socket") || b.Path != "what" {
+		t.Errorf("%+v", rep.Skipped)
+	}
+}
+
 func TestTarRefusesContentOfAnotherSize(t *testing.T) {
 	_, err := newTarHeader(&volume.Entry{Path: "f", Type: volume.File, Size: 10}, []volume.Blob{{Length: 9}})
 	if !errors.Is(err, errContent) || !errors.Is(err, repository.ErrDamaged) {

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func (a *App) Diff(ctx context.Context, before, after string, fn func(DiffEntry)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	defer func() { err = v.ended(ctx, err) }()
 	d := diffing{repo: v.repo, fn: fn, items: map[string]*DiffItem{}}
 	var found [2]*repository.StoredSnapshot
 	for i, prefix := range []string{before, after} {

@@ -77,7 +77,7 @@ func (a *App) Export(ctx context.Context, opt ExportOptions) (report *ExportRepo
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	defer func() { err = v.ended(ctx, err) }()
 	src, err := a.exportSource(ctx, v.repo, opt)
 	if err != nil {
 		return nil, err

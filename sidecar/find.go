@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -64,7 +63,7 @@ func (a *App) Find(ctx context.Context, opt FindOptions, fn func(FoundFile) erro
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	defer func() { err = v.ended(ctx, err) }()
 	list, err := a.snapshotsOf(ctx, v.repo, opt.All)
 	if err != nil {
 		return err

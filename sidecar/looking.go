@@ -127,7 +127,7 @@ func (a *App) List(ctx context.Context, prefix, below string, fn func(ListEntry)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	defer func() { err = v.ended(ctx, err) }()
 	s, err := a.findSnapshot(ctx, v.repo, prefix)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +131,9 @@ func TestFindTellsVersionsAndWhereTheyAre(t *testing.T) {
 // TestStatsAgreeWithStockRestic: both sizes, of one snapshot and of all, of
 // ours and of theirs.
 func TestStatsAgreeWithStockRestic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs restic many times")
+	}
 	t.Parallel()
 	l := newLibrary(t)
 	text := strings.Repeat("all work and no play\n", 100_000)
@@ -202,6 +206,30 @@ func TestStatsAgreeWithStockRestic(t *testing.T) {
 	}
 	if twice, err := l.app.Stats(t.Context(), []string{one.String(), one.Short()}, false); err != nil || twice.Snapshots != 1 {
 		t.Errorf("one snapshot by two names: %+v, %v", twice, err)
+	}
+}
+
+// TestLookingSaysWhyItWasEnded: a lock that was lost, say, and not that some
+// context was cancelled.
+func TestLookingSaysWhyItWasEnded(t *testing.T) {
+	t.Parallel()
+	l := newLibrary(t)
+	first := l.shelve(day(1), nil, shelvedVolume("a", map[string]string{"d/f": "1"}))
+	l.shelve(day(2), nil, shelvedVolume("a", map[string]string{"d/f": "2", "e/f": "2"}))
+	lost := errors.New("lost")
+	for name, do := range map[string]func(ctx context.Context, end func()) error{
+		"diff": func(ctx context.Context, end func()) error {
+			_, err := l.app.Diff(ctx, first.String(), "latest", func(DiffEntry) error { end(); return ctx.Err() })
+			return err
+		},
+		"ls": func(ctx context.Context, end func()) error {
+			return l.app.List(ctx, "latest", "", func(ListEntry) error { end(); return ctx.Err() })
+		},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		if err := do(ctx, func() { cancel(lost) }); !errors.Is(err, lost) || errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

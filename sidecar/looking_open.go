@@ -27,6 +27,15 @@ func (a *App) look(ctx context.Context) (context.Context, *vault, error) {
 	return locked, v, nil
 }
 
+// ended closes what look opened. What failed because the context ended, failed
+// for the context's cause.
+func (v *vault) ended(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
+		err = context.Cause(ctx)
+	}
+	return errors.Join(err, v.close(ctx))
+}
+
 // snapshotsOf are the snapshots of the project that the settings name, oldest
 // first, or those of every project where they name none or all is set. Damaged
 // ones are told, and left out.

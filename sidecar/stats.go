@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +50,7 @@ func (a *App) Stats(ctx context.Context, prefixes []string, all bool) (report *S
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	defer func() { err = v.ended(ctx, err) }()
 	list, err := a.namedSnapshots(ctx, v.repo, prefixes, all)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -114,6 +115,37 @@ func TestExportToStandardOutput(t *testing.T) {
 		if code := p.main(t.Context(), args); code != exitFailed || len(f.called) > 0 || out.Len() > 0 || !strings.Contains(stderr.String(), "is a terminal") {
 			t.Errorf("%q on a terminal: code %d, called %q, output %q, error %q", args, code, f.called, out, stderr)
 		}
+	}
+}
+
+func TestLookingWithoutDocker(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(dir, "no-engine"))
+	password := []string{"RIPPLEBAK_PASSWORD=one-of-these"}
+	all := [][]string{{"diff", "latest", "latest"}, {"find", "x"}, {"stats"}, {"export", "latest"}, {"ls", "latest", "--long"}}
+	for _, args := range all {
+		if r := bare(t, dir, password, args...); r.code != exitNoRepository || r.out != "" {
+			t.Errorf("%q without a repository: code %d, output %q, error %q", args, r.code, r.out, r.stderr)
+		}
+	}
+	if r := bare(t, dir, password, "init"); r.code != exitDone {
+		t.Fatal(r.stderr)
+	}
+	for _, args := range all {
+		want := exitFailed
+		if args[0] == "find" || args[0] == "stats" {
+			want = exitDone
+		}
+		if r := bare(t, dir, password, args...); r.code != want || want == exitFailed && (r.out != "" || !strings.Contains(r.stderr, "no such snapshot")) {
+			t.Errorf("%q of an empty one: code %d, output %q, error %q", args, r.code, r.out, r.stderr)
+		}
+	}
+	drawer := filepath.Join(dir, "x.age")
+	if r := bare(t, dir, password, "export", "latest", "-o", drawer, "--recipient", "age1no"); r.code != exitFailed || !strings.Contains(r.stderr, "age1no") {
+		t.Errorf("a recipient that is none: code %d, error %q", r.code, r.stderr)
+	}
+	if _, err := os.Stat(drawer); err == nil {
+		t.Error("a failed export left a file")
 	}
 }
 
