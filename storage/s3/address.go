@@ -12,6 +12,8 @@ import (
 
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 // Address is where a repository lies.
@@ -56,7 +58,7 @@ func parseAddress(s string) (Address, error) {
 	case ok && scheme == "":
 		a.Host, path, _ = strings.Cut(rest, "/")
 		if !strings.ContainsAny(a.Host, ".:") {
-			return a, fmt.Errorf("the S3 address names no host (for Amazon: s3:s3.amazonaws.com/%s)", cleanForMessage(rest))
+			return a, fmt.Errorf("the S3 address names no host (for Amazon: s3:s3.amazonaws.com/%s)", transport.Line(rest))
 		}
 	case ok:
 		return a, errors.New("an S3 address begins with http or https")
@@ -78,7 +80,7 @@ func parseAddress(s string) (Address, error) {
 	}
 	a.Bucket, a.Prefix = parts[0], strings.Join(parts[1:], "/")
 	if err := s3utils.CheckValidBucketName(a.Bucket); err != nil {
-		return a, fmt.Errorf("bucket %q cannot exist: %s", cleanForMessage(a.Bucket), strings.ToLower(err.Error()))
+		return a, fmt.Errorf("bucket %q cannot exist: %s", transport.Line(a.Bucket), strings.ToLower(err.Error()))
 	}
 	if len(a.Prefix) > maxPrefix {
 		return a, fmt.Errorf("the prefix below the bucket is longer than %d bytes", maxPrefix)
@@ -108,7 +110,7 @@ func checkHost(host string) error {
 	if h, p, err := net.SplitHostPort(host); err == nil {
 		name, port = h, p
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("the S3 address has a bad port %q", cleanForMessage(port))
+			return fmt.Errorf("the S3 address has a bad port %q", transport.Line(port))
 		}
 	}
 	if ip := net.ParseIP(strings.Trim(name, "[]")); ip != nil {
@@ -116,11 +118,11 @@ func checkHost(host string) error {
 	}
 	for _, r := range name {
 		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '.' && r != '-' && r != '_' {
-			return fmt.Errorf("the S3 address has a bad host %q", cleanForMessage(host))
+			return fmt.Errorf("the S3 address has a bad host %q", transport.Line(host))
 		}
 	}
 	if name == "" || strings.HasPrefix(name, ".") || strings.Contains(name, "..") {
-		return fmt.Errorf("the S3 address has a bad host %q", cleanForMessage(host))
+		return fmt.Errorf("the S3 address has a bad host %q", transport.Line(host))
 	}
 	return nil
 }
@@ -139,7 +141,7 @@ func segments(path string) ([]string, error) {
 		case !utf8.ValidString(s):
 			return nil, errors.New("the S3 address is not valid UTF-8")
 		case !norm.NFC.IsNormalString(s):
-			return nil, fmt.Errorf("the name %q in the S3 address is not in Unicode's composed form (NFC), so that it would look like another place", cleanForMessage(s))
+			return nil, fmt.Errorf("the name %q in the S3 address is not in Unicode's composed form (NFC), so that it would look like another place", transport.Line(s))
 		}
 		for _, r := range s {
 			if r == '\\' || !unicode.IsPrint(r) {
@@ -147,19 +149,9 @@ func segments(path string) ([]string, error) {
 			}
 		}
 		if strings.TrimSpace(s) != s {
-			return nil, fmt.Errorf("the name %q in the S3 address begins or ends with a space", cleanForMessage(s))
+			return nil, fmt.Errorf("the name %q in the S3 address begins or ends with a space", transport.Line(s))
 		}
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-// cleanForMessage makes foreign text fit for one line of a message.
-func cleanForMessage(s string) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
-	const limit = 200
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "..."
-	}
-	return s
 }

@@ -2,13 +2,8 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 // Style is how the bucket stands in a request.
@@ -41,6 +37,8 @@ type Options struct {
 	StallTimeout time.Duration
 	// Requests, where set, counts what is sent for the repository's files.
 	Requests *storage.Requests
+	// Limits slow transfers down. Nil: nothing does.
+	Limits *storage.Limits
 	// Log, where set, gets the few things worth knowing that are no errors,
 	// each once.
 	Log func(msg string)
@@ -72,11 +70,11 @@ func open(addr Address, env func(string) string, opt Options) (*backend, error) 
 			return nil, err
 		}
 	}
-	base, err := newTransport(env)
+	base, err := transport.New("AWS_CA_BUNDLE", env)
 	if err != nil {
 		return nil, err
 	}
-	tr := &transport{next: base, stall: opt.StallTimeout}
+	watched := &transport.Watched{Next: base, Stall: opt.StallTimeout, Limits: opt.Limits}
 	if opt.Credentials == nil {
 		if opt.Credentials, err = newCredentials(env, shared, opt.Region, base); err != nil {
 			return nil, err
@@ -90,28 +88,28 @@ func open(addr Address, env func(string) string, opt Options) (*backend, error) 
 	case StyleVirtual:
 		lookup = minio.BucketLookupDNS
 	default:
-		return nil, fmt.Errorf("S3 style %q: must be path or virtual", cleanForMessage(string(opt.Style)))
+		return nil, fmt.Errorf("S3 style %q: must be path or virtual", transport.Line(string(opt.Style)))
 	}
 	client, err := minio.NewCore(addr.Host, &minio.Options{
-		Creds: opt.Credentials, Secure: addr.Secure, Transport: counted{tr, opt.Requests}, Region: opt.Region, BucketLookup: lookup,
+		Creds: opt.Credentials, Secure: addr.Secure, Transport: counted{paging{watched}, opt.Requests}, Region: opt.Region, BucketLookup: lookup,
 		MaxRetries: 1, // storage.Retry is the only one who repeats
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 at %s: %w", addr.Host, err)
 	}
 	client.SetAppInfo("ripplebak", "1")
-	b := &backend{addr: addr, region: opt.Region, client: client, transport: tr, base: base, log: opt.Log}
+	b := &backend{addr: addr, region: opt.Region, client: client, watched: watched, base: base, log: opt.Log}
 	b.needMD5.Store(true)
 	return b, nil
 }
 
 type backend struct {
-	addr      Address
-	region    string // as configured; empty where it is looked up
-	client    *minio.Core
-	transport *transport
-	base      *http.Transport
-	log       func(string)
+	addr    Address
+	region  string // as configured; empty where it is looked up
+	client  *minio.Core
+	watched *transport.Watched
+	base    *http.Transport
+	log     func(string)
 
 	needMD5    atomic.Bool // until the server has shown that it checks SHA-256
 	wantsMD5   atomic.Bool // the server takes no other checksum
@@ -159,40 +157,4 @@ func (b *backend) send(fn func() error) error {
 		err = fn()
 	}
 	return err
-}
-
-// newTransport returns the connection pool: no limit on a whole request, but
-// on each step before the first byte. AWS_CA_BUNDLE adds to the system's
-// certificates.
-func newTransport(env func(string) string) (*http.Transport, error) {
-	t := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		MaxIdleConns:          64,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       time.Minute,
-		TLSHandshakeTimeout:   15 * time.Second,
-		ExpectContinueTimeout: 10 * time.Second,
-		DisableCompression:    true, // sizes are those of the stored bytes
-		WriteBufferSize:       64 << 10,
-		ReadBufferSize:        64 << 10,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	bundle := env("AWS_CA_BUNDLE")
-	if bundle == "" {
-		return t, nil
-	}
-	pem, err := os.ReadFile(bundle)
-	if err != nil {
-		return nil, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool() // a system without certificates of its own
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("AWS_CA_BUNDLE: the file holds no PEM certificate")
-	}
-	t.TLSClientConfig.RootCAs = pool
-	return t, nil
 }

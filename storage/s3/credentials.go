@@ -16,6 +16,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 // newCredentials chooses where credentials come from, by what is configured:
@@ -117,7 +118,7 @@ func (l *lasting) RetrieveWithCredContext(cc *credentials.CredContext) (credenti
 	if err == nil {
 		l.had = true
 	} else if l.had {
-		err = errors.New("renew credentials: " + cleanForMessage(err.Error()))
+		err = errors.New("renew credentials: " + transport.Line(err.Error()))
 	}
 	return v, err
 }
@@ -131,7 +132,7 @@ type named struct {
 func (n *named) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
 	v, err := n.Provider.RetrieveWithCredContext(cc)
 	if err != nil {
-		return v, fmt.Errorf("%w from the %s: %s", storage.ErrNoCredentials, n.source, cleanForMessage(err.Error()))
+		return v, fmt.Errorf("%w from the %s: %s", storage.ErrNoCredentials, n.source, transport.Line(err.Error()))
 	}
 	return v, nil
 }
@@ -143,7 +144,7 @@ type instanceRole struct{ credentials.IAM }
 func (i *instanceRole) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
 	v, err := i.IAM.RetrieveWithCredContext(cc)
 	if err != nil {
-		return v, fmt.Errorf("%w: %s (and this is no EC2 instance with a role: %s)", storage.ErrNoCredentials, howToSet, cleanForMessage(err.Error()))
+		return v, fmt.Errorf("%w: %s (and this is no EC2 instance with a role: %s)", storage.ErrNoCredentials, howToSet, transport.Line(err.Error()))
 	}
 	return v, nil
 }

@@ -2,19 +2,15 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 // responseOf returns what the server answered, if it did.
@@ -38,12 +34,12 @@ func (b *backend) named(ctx context.Context, err error) error {
 	if r, ok := responseOf(err); ok {
 		return b.answered(r)
 	}
-	return b.unanswered(err)
+	return transport.Unanswered(b.addr.Host, err, transport.Advice{CA: "AWS_CA_BUNDLE", Plain: "s3:http://" + b.addr.Host + "/BUCKET"})
 }
 
 // answered names an error that the server sent.
 func (b *backend) answered(r minio.ErrorResponse) error {
-	say := cleanForMessage(r.Error())
+	say := transport.Line(r.Error())
 	switch r.Code {
 	case "NoSuchBucket":
 		return fmt.Errorf("bucket %s: %w (%w)", b.addr.Bucket, storage.ErrNoBucket, storage.ErrNotExist)
@@ -79,13 +75,13 @@ func byStatus(r minio.ErrorResponse, say string) error {
 	case s == http.StatusNotImplemented:
 		return fmt.Errorf("%w: %s", storage.ErrUnsupported, say)
 	case s == http.StatusRequestTimeout, s == http.StatusTooManyRequests, s == http.StatusConflict, s >= 500, retryableCode(r.Code):
-		return fmt.Errorf("server answered %d %s: %s", s, cleanForMessage(r.Code), say)
+		return fmt.Errorf("server answered %d %s: %s", s, transport.Line(r.Code), say)
 	case s >= 300 && s < 400:
 		return fmt.Errorf("%w: the server redirects elsewhere (%d); check host and region", storage.ErrRefused, s)
 	case s >= 400:
-		return fmt.Errorf("%w: %d %s: %s", storage.ErrRefused, s, cleanForMessage(r.Code), say)
+		return fmt.Errorf("%w: %d %s: %s", storage.ErrRefused, s, transport.Line(r.Code), say)
 	}
-	return fmt.Errorf("server answered %d %s: %s", r.StatusCode, cleanForMessage(r.Code), say)
+	return fmt.Errorf("server answered %d %s: %s", r.StatusCode, transport.Line(r.Code), say)
 }
 
 // retryableCode knows the codes that come with a status that says otherwise:
@@ -103,16 +99,16 @@ func (b *backend) wrongRegion(r minio.ErrorResponse, say string) error {
 	if r.Region == "" || r.Region == b.region {
 		return fmt.Errorf("%w: set AWS_REGION to the bucket's: %s", storage.ErrRegion, say)
 	}
-	where := "bucket " + b.addr.Bucket + " is in region " + cleanForMessage(r.Region)
+	where := "bucket " + b.addr.Bucket + " is in region " + transport.Line(r.Region)
 	if b.region != "" {
 		where += ", not in " + b.region
 	}
-	return fmt.Errorf("%w: %s; set AWS_REGION=%s", storage.ErrRegion, where, cleanForMessage(r.Region))
+	return fmt.Errorf("%w: %s; set AWS_REGION=%s", storage.ErrRegion, where, transport.Line(r.Region))
 }
 
 // skewText says how far apart the clocks are.
 func (b *backend) skewText() string {
-	skew := time.Duration(b.transport.skew.Load()).Round(time.Second)
+	skew := b.watched.Skew().Round(time.Second)
 	switch {
 	case skew >= time.Minute:
 		return fmt.Sprintf("it is %s ahead of the server's", skew)
@@ -121,48 +117,3 @@ func (b *backend) skewText() string {
 	}
 	return "the server refuses the time of our request"
 }
-
-// unanswered names an error of the way to the server.
-func (b *backend) unanswered(err error) error {
-	if errors.Is(err, storage.ErrStalled) || errors.Is(err, storage.ErrNoCredentials) || errors.Is(err, storage.ErrRefused) {
-		return stripURL(err)
-	}
-	var (
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-		invalid  x509.CertificateInvalidError
-		verify   *tls.CertificateVerificationError
-		dns      *net.DNSError
-		op       *net.OpError
-	)
-	host := b.addr.Host
-	switch {
-	case errors.As(err, &unknown):
-		return fmt.Errorf("%s: %w: signed by an unknown authority; put the CA's certificate into a file and name it in AWS_CA_BUNDLE", host, storage.ErrUntrusted)
-	case errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify):
-		return fmt.Errorf("%s: %w: %s", host, storage.ErrUntrusted, cleanForMessage(stripURL(err).Error()))
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%s: %w: it speaks plain HTTP; write s3:http://%s/BUCKET", host, storage.ErrRefused, host)
-	case errors.As(err, &dns):
-		return fmt.Errorf("%s %w: its name does not resolve: %s", host, storage.ErrUnreachable, cleanForMessage(dns.Err))
-	case errors.As(err, &op) && op.Op == "dial":
-		return fmt.Errorf("%s %w: %s", host, storage.ErrUnreachable, cleanForMessage(op.Err.Error()))
-	}
-	return fmt.Errorf("%s: %w", host, oneLine{stripURL(err)})
-}
-
-// stripURL drops the method and address that net/http puts before an error;
-// our own messages name the place.
-func stripURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
-
-// oneLine keeps an error's identity and makes its text fit for one line.
-type oneLine struct{ err error }
-
-func (e oneLine) Error() string { return cleanForMessage(e.err.Error()) }
-func (e oneLine) Unwrap() error { return e.err }

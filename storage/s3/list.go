@@ -60,6 +60,18 @@ func (b *backend) objects(ctx context.Context, l *listing, prefix string) func(f
 // listingKey finds the listing that a request belongs to.
 type listingKey struct{}
 
+// paging lets the listing that a request belongs to look at it first.
+type paging struct{ next http.RoundTripper }
+
+func (p paging) RoundTrip(req *http.Request) (*http.Response, error) {
+	if l, ok := req.Context().Value(listingKey{}).(*listing); ok {
+		if err := l.page(req); err != nil {
+			return nil, err
+		}
+	}
+	return p.next.RoundTrip(req)
+}
+
 // listing watches the pages of one listing, because minio-go would follow a
 // server in circles for ever.
 type listing struct {

@@ -1,4 +1,4 @@
-package s3
+package transport
 
 import (
 	"context"
@@ -16,32 +16,31 @@ import (
 // that sends a byte each second is as dead as one that sends none.
 const minProgress = 16 << 10
 
-// transport adds to an HTTP transport the stall timer and what responses tell
-// about the server's clock.
-type transport struct {
-	next  http.RoundTripper
-	stall time.Duration
-	skew  atomic.Int64 // nanoseconds that our clock is ahead of the server's
+// Watched adds to an HTTP transport the stall timer, the limits of the process,
+// and what responses tell about the server's clock.
+type Watched struct {
+	Next http.RoundTripper
+	// Stall ends a request that moves less than a few kilobytes in it.
+	Stall time.Duration
+	// Limits slow transfers down. Nil: nothing does.
+	Limits *storage.Limits
+
+	skew atomic.Int64 // nanoseconds that our clock is ahead of the server's
 }
 
 // RoundTrip ends a request that makes no progress. The time a request's or a
 // response's reader takes between two reads is not counted: a slow consumer
-// is no stalled server.
-func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if l, ok := req.Context().Value(listingKey{}).(*listing); ok {
-		if err := l.page(req); err != nil {
-			return nil, err
-		}
-	}
+// is no stalled server, and neither is a limit of our own.
+func (t *Watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	w := newWatch(t.stall, cancel)
+	w := newWatch(t.Stall, cancel)
 	req = req.WithContext(ctx)
 	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &watchedUpload{ReadCloser: req.Body, w: w}
+		req.Body = &watchedUpload{ReadCloser: t.Limits.Upload(ctx, req.Body), w: w}
 	}
 	sent := time.Now()
 	w.start()
-	resp, err := t.next.RoundTrip(req)
+	resp, err := t.Next.RoundTrip(req)
 	w.end()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -51,12 +50,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.note(resp, sent)
-	resp.Body = &watchedDownload{ReadCloser: resp.Body, w: newWatch(t.stall, cancel), ctx: ctx}
+	resp.Body = t.Limits.Download(ctx, &watchedDownload{ReadCloser: resp.Body, w: newWatch(t.Stall, cancel), ctx: ctx})
 	return resp, nil
 }
 
+// Skew says how far our clock is ahead of the server's, by its last answer.
+func (t *Watched) Skew() time.Duration { return time.Duration(t.skew.Load()) }
+
 // note remembers how far the clocks are apart, give or take the round trip.
-func (t *transport) note(resp *http.Response, sent time.Time) {
+func (t *Watched) note(resp *http.Response, sent time.Time) {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		t.skew.Store(int64(sent.Sub(date)))
 	}
