@@ -18,7 +18,7 @@ const maxFile = 64 << 10
 // fileTwins are the variables of others whose _FILE twin is ours to read. The
 // AWS variables that end in _FILE by themselves are not among them.
 func fileTwins() []string {
-	return []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+	return []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"}
 }
 
 // resolve reads the environment into a map, with the twins read from their files.

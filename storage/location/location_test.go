@@ -7,23 +7,26 @@ import (
 
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/location"
+	"github.com/ripplebak/ripplebak/storage/rest/resttest"
 	"github.com/ripplebak/ripplebak/storage/storagetest"
 )
 
 func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
-		"/backups/":                      "/backups",
-		"backups":                        "backups",
-		"./a/../b":                       "b",
-		"local:/srv/x":                   "/srv/x",
-		"/with:colon/x":                  "/with:colon/x",
-		"s3:https://host/bucket/prefix/": "s3:https://host/bucket/prefix",
-		"s3:http://host:9000/bucket":     "s3:http://host:9000/bucket",
-		"s3:host.example/bucket/x":       "s3:https://host.example/bucket/x",
-		"s3:s3.amazonaws.com/bucket":     "s3:https://s3.amazonaws.com/bucket",
+		"/backups/":                          "/backups",
+		"backups":                            "backups",
+		"./a/../b":                           "b",
+		"local:/srv/x":                       "/srv/x",
+		"/with:colon/x":                      "/with:colon/x",
+		"s3:https://host/bucket/prefix/":     "s3:https://host/bucket/prefix",
+		"s3:http://host:9000/bucket":         "s3:http://host:9000/bucket",
+		"s3:host.example/bucket/x":           "s3:https://host.example/bucket/x",
+		"s3:s3.amazonaws.com/bucket":         "s3:https://s3.amazonaws.com/bucket",
+		"rest:https://host":                  "rest:https://host/",
+		"rest:http://u:pw@host:8000/a%20b/c": "rest:http://host:8000/a%20b/c/",
 	} {
 		l, err := location.Parse(in)
-		if err != nil || l.String() != want || l.Local() == strings.HasPrefix(want, "s3:") {
+		if err != nil || l.String() != want || l.Local() == (strings.HasPrefix(want, "s3:") || strings.HasPrefix(want, "rest:")) {
 			t.Errorf("%q: %q, %v; want %q", in, l, err, want)
 		}
 		if again, err := location.Parse(l.String()); err != nil || again.String() != want {
@@ -35,7 +38,12 @@ func TestParse(t *testing.T) {
 		"  ":                            "RIPPLEBAK_REPOSITORY",
 		"local:":                        "empty",
 		"a\x00b":                        "zero byte",
-		"rest:https://host/":            "not supported",
+		"rest:host/":                    "http or https",
+		"rest:":                         "http or https",
+		"rest:https:///x":               "no host",
+		"rest:https://h/a/../b":         `".."`,
+		"rest:https://h/?x=hunter2":     "must not have a ?",
+		"rest:https://u:hunter2/@h/":    "%2F",
 		"sftp:user@host:/x":             "not supported",
 		"https://host/bucket":           "s3:https://",
 		"s3:":                           "no host",
@@ -67,6 +75,27 @@ func TestOpenS3(t *testing.T) {
 	h := storagetest.Put(t, s, storage.KeyFile, []byte("x"))
 	if got := storagetest.Get(t, s, h); string(got) != "x" || s.Reader().Location() != l.String() {
 		t.Errorf("%q from %s", got, s.Reader().Location())
+	}
+}
+
+func TestOpenRest(t *testing.T) {
+	srv := resttest.New(t)
+	srv.User, srv.Password = "joe", "pass/word"
+	withUser := strings.Replace(srv.URL(), "http://", "http://joe:pass%2Fword@", 1)
+	none := func(string) string { return "" }
+	env := func(name string) string {
+		return map[string]string{"RESTIC_REST_USERNAME": "joe", "RESTIC_REST_PASSWORD": "pass/word"}[name]
+	}
+	for spec, env := range map[string]func(string) string{"rest:" + withUser: none, "rest:" + srv.URL(): env} {
+		l, err := location.Parse(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := opened(t, l, env)
+		h := storagetest.Put(t, s, storage.KeyFile, []byte("x"))
+		if got := storagetest.Get(t, s, h); string(got) != "x" || s.Reader().Location() != "rest:"+srv.URL() {
+			t.Errorf("%q from %s", got, s.Reader().Location())
+		}
 	}
 }
 
