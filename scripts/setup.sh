@@ -9,7 +9,7 @@ cd "$ROOT/scripts"
 docker info >/dev/null 2>&1 || die "no answer from the Docker Engine: is it running, and may $(id -un) use it?"
 
 # gcc is for the race detector; debootstrap and busybox make images.
-./ensure-packages.sh acl age attr busybox-static debootstrap e2fsprogs gcc git libc6-dev libcap2-bin restic rsync zstd
+./ensure-packages.sh acl age attr busybox-static debootstrap e2fsprogs gcc git libc6-dev libcap2-bin rclone restic rsync zstd
 
 # A server on this machine, for the tests of package dump: only where the
 # machine is there for tests.

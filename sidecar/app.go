@@ -8,6 +8,7 @@ import (
 
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
+	"github.com/ripplebak/ripplebak/storage"
 )
 
 // App is the sidecar: settings and what it reports to. Its methods are the
@@ -30,6 +31,8 @@ type App struct {
 	keys       repository.Keyring
 	redactOnce sync.Once
 	redact     *Redactor
+	limitsOnce sync.Once
+	limits     *storage.Limits
 }
 
 // Progress is told how items come along. Its methods are called from several

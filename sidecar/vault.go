@@ -52,8 +52,15 @@ func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storag
 		S3Style:      a.s3Style(),
 		StallTimeout: min(a.Settings.Stall, time.Minute),
 		Requests:     requests,
+		Limits:       a.transferLimits(),
 		Log:          func(msg string) { a.Log.Warn().Msg(a.Redactor().Redact(msg)) },
 	})
+}
+
+// transferLimits are the process's own, over all storages that it opens.
+func (a *App) transferLimits() *storage.Limits {
+	a.limitsOnce.Do(func() { a.limits = storage.NewLimits(a.Settings.UploadLimit, a.Settings.DownloadLimit) })
+	return a.limits
 }
 
 func (a *App) s3Style() string {

@@ -67,6 +67,9 @@ type Settings struct {
 	TrustImageLabels bool
 	// S3Style is auto, path or virtual.
 	S3Style string
+	// UploadLimit and DownloadLimit bound what goes to and comes from a
+	// storage over the network, in bytes per second; 0 for none.
+	UploadLimit, DownloadLimit int64
 
 	vars map[string]string
 }
@@ -86,13 +89,13 @@ func (s *Settings) Secrets() []string {
 			out = append(out, v)
 		}
 	}
-	return out
+	return append(out, inAddress(s.Repository)...)
 }
 
 func isSecret(name string) bool {
 	switch name {
 	case "RIPPLEBAK_PASSWORD", "RIPPLEBAK_NEW_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
-		"AWS_CONTAINER_AUTHORIZATION_TOKEN":
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN", "RESTIC_REST_PASSWORD":
 		return true
 	}
 	return false
@@ -131,6 +134,8 @@ func table() []setting {
 		{"RIPPLEBAK_CPUS", takeCPUs},
 		{"RIPPLEBAK_TRUST_IMAGE_LABELS", takeBool(func(s *Settings) *bool { return &s.TrustImageLabels })},
 		{"RIPPLEBAK_S3_STYLE", oneOf(func(s *Settings) *string { return &s.S3Style }, "auto", "path", "virtual")},
+		{"RIPPLEBAK_UPLOAD_LIMIT", takeRate(func(s *Settings) *int64 { return &s.UploadLimit })},
+		{"RIPPLEBAK_DOWNLOAD_LIMIT", takeRate(func(s *Settings) *int64 { return &s.DownloadLimit })},
 	}
 }
 

@@ -1,0 +1,51 @@
+package settings
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/docker/go-units"
+)
+
+// leastRate is the slowest limit that is taken, in bytes per second: below it
+// a server gives up waiting for a request.
+const leastRate = 10 << 10
+
+// takeRate takes over bytes per second.
+func takeRate(field func(*Settings) *int64) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		n, err := units.RAMInBytes(v)
+		if err != nil || n < leastRate {
+			return errors.New("must be a number of bytes per second of at least 10K, such as 500K or 20M")
+		}
+		*field(s) = n
+		return nil
+	}
+}
+
+// inAddress returns the password that a repository's address holds, as it is
+// written and as it is meant.
+func inAddress(repository string) []string {
+	_, address, ok := strings.Cut(repository, ":")
+	if !ok || !strings.Contains(address, "@") {
+		return nil
+	}
+	login, ok := strings.CutPrefix(address, "http://")
+	if !ok {
+		if login, ok = strings.CutPrefix(address, "https://"); !ok {
+			return nil
+		}
+	}
+	// The last @ before the path ends the password, whether it was escaped
+	// as it should be or not.
+	login = login[:strings.LastIndexByte(login, '@')]
+	_, password, ok := strings.Cut(login, ":")
+	if !ok || password == "" {
+		return nil
+	}
+	if plain, err := url.PathUnescape(password); err == nil && plain != password {
+		return []string{password, plain}
+	}
+	return []string{password}
+}
