@@ -104,7 +104,9 @@ func (i *item) UnmarshalJSON(data []byte) error {
 // decodeListing reads a JSON array of items to its proven end. Servers write
 // null for one that is empty.
 func decodeListing(r io.Reader, fn func(item) error) error {
-	d := json.NewDecoder(r)
+	body := &recorder{r: r}
+	d := json.NewDecoder(body)
+	badListing := func(err error) error { return badListing(err, body.failed()) }
 	open, err := d.Token()
 	if err != nil {
 		return badListing(err)
@@ -135,16 +137,16 @@ func decodeListing(r io.Reader, fn func(item) error) error {
 }
 
 // badListing names what is wrong with a listing: one that is cut may come
-// whole the next time, one of another kind will not.
-func badListing(err error) error {
-	var syntax *json.SyntaxError
+// whole the next time, one of another kind will not. broken is what happened to
+// the transfer.
+func badListing(err, broken error) error {
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case broken != nil && !errors.Is(broken, io.ErrUnexpectedEOF):
+		return broken
+	case broken != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the listing ends in the middle", storage.ErrShort)
-	case errors.As(err, &syntax), !storage.Retryable(err):
-		return fmt.Errorf("%w: its answer is no listing; is this a server for restic's REST protocol?", storage.ErrRefused)
 	}
-	return err
+	return fmt.Errorf("%w: its answer is no listing; is this a server for restic's REST protocol?", storage.ErrRefused)
 }
 
 // sizesAtOnce is how many sizes are asked for at the same time.

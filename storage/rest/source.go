@@ -25,7 +25,8 @@ func proveSource(src io.ReadSeeker, p storage.Payload) error {
 	return err
 }
 
-// recorder keeps the failure of a source, which the HTTP client hides.
+// recorder keeps the failure of a reader, which those that read it wrap in
+// words of their own.
 type recorder struct {
 	r io.Reader
 
