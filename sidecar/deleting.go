@@ -7,7 +7,11 @@ import (
 
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/storage"
 )
+
+// ErrAppendOnly means that the settings let nothing be deleted.
+var ErrAppendOnly = errors.New("nothing can be deleted while RIPPLEBAK_APPEND_ONLY is true")
 
 // deleting is an opened repository from which something may be removed, under
 // an exclusive lock. It is made here only, and a test says which files may use
@@ -19,8 +23,12 @@ type deleting struct {
 
 // openDeleting opens the repository, which must exist, for a command that
 // deletes. It waits for the locks of others at most as long as given. The
-// index is not loaded. The caller closes it.
+// index is not loaded. The caller closes it. The error is ErrAppendOnly, before
+// anything is opened or locked, where the settings forbid it.
 func (a *App) openDeleting(ctx context.Context, h *host, dir *state.Dir, wait time.Duration) (*deleting, error) {
+	if a.Settings.AppendOnly {
+		return nil, ErrAppendOnly
+	}
 	v, err := a.openVault(ctx, dir, false)
 	if err != nil {
 		return nil, err
@@ -35,10 +43,14 @@ func (a *App) openDeleting(ctx context.Context, h *host, dir *state.Dir, wait ti
 // lockForDeleting takes an exclusive lock of a vault that holds none. The
 // vault's closing releases it.
 func (a *App) lockForDeleting(ctx context.Context, v *vault, h *host, wait time.Duration) (*deleting, error) {
+	store, ok := v.store.(storage.Store)
+	if !ok {
+		return nil, ErrAppendOnly
+	}
 	if err := a.takeLock(ctx, v, h, repository.LockOptions{Exclusive: true, Wait: wait}); err != nil {
 		return nil, err
 	}
-	d, err := repository.NewDeleter(v.repo, v.store.Remover(), v.lock)
+	d, err := repository.NewDeleter(v.repo, store.Remover(), v.lock)
 	if err != nil {
 		return nil, err
 	}

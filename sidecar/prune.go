@@ -41,13 +41,16 @@ type PruneReport struct {
 	Stays  int64 `json:"stays_unused"`
 	Freed  int64 `json:"freed"`
 	// What was done: zero in a dry run.
-	PacksNew     int     `json:"packs_new"`
-	PacksRemoved int     `json:"packs_removed"`
-	BytesStored  int64   `json:"bytes_stored"`
-	BytesRemoved int64   `json:"bytes_removed"`
-	PacksLocked  int     `json:"packs_locked"`
-	BytesLocked  int64   `json:"bytes_locked"`
-	Seconds      float64 `json:"seconds"`
+	PacksNew     int   `json:"packs_new"`
+	PacksRemoved int   `json:"packs_removed"`
+	BytesStored  int64 `json:"bytes_stored"`
+	BytesRemoved int64 `json:"bytes_removed"`
+	PacksLocked  int   `json:"packs_locked"`
+	BytesLocked  int64 `json:"bytes_locked"`
+	// Removed packs that the storage keeps, hidden and locked, for now.
+	PacksHidden int     `json:"packs_hidden"`
+	BytesHidden int64   `json:"bytes_hidden"`
+	Seconds     float64 `json:"seconds"`
 
 	// Plan is what Print shows of it.
 	Plan *repository.PrunePlan `json:"-"`
@@ -76,6 +79,11 @@ func (r *PruneReport) Print(w io.Writer) error {
 	size := func(n int64) string { return units.BytesSize(float64(n)) }
 	if r.PacksLocked > 0 {
 		if _, err := fmt.Fprintf(w, "%d packs of %s are still locked against removal: a later prune removes them\n", r.PacksLocked, size(r.BytesLocked)); err != nil {
+			return err
+		}
+	}
+	if r.PacksHidden > 0 {
+		if _, err := fmt.Fprintf(w, "%d of the removed packs, of %s, are hidden and still locked: the bucket's lifecycle rule removes them in their time\n", r.PacksHidden, size(r.BytesHidden)); err != nil {
 			return err
 		}
 	}
@@ -111,7 +119,11 @@ func (a *App) Prune(ctx context.Context, opt PruneOptions) (report *PruneReport,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.close(ctx)) }()
-	return a.prune(d.lock.Context(), d, opt.DryRun, how)
+	report, err = a.prune(d.lock.Context(), d, opt.DryRun, how)
+	if err == nil && !opt.DryRun {
+		err = a.prolongLocks(d.lock.Context(), d.vault)
+	}
+	return report, err
 }
 
 // parse reads what was given as text.
@@ -142,11 +154,20 @@ func (a *App) prune(ctx context.Context, d *deleting, dry bool, how repository.P
 	if !dry {
 		a.Log.Info().Int("repack", plan.Count(repository.PruneRepack)).Int("remove", plan.Count(repository.PruneRemove)).
 			Int64("frees", plan.Freed).Msg("prune begins")
+		// What is removed while it is locked is only hidden: counted before it
+		// is out of sight.
+		hidden, herr := a.lockedAmong(ctx, d.vault, plan)
+		if herr != nil {
+			return nil, herr
+		}
 		var done repository.PruneResult
 		done, err = d.deleter.Prune(ctx, d.store.Writer(), plan, how)
 		report.PacksNew, report.PacksRemoved = done.PacksNew, done.PacksRemoved
 		report.BytesStored, report.BytesRemoved = done.BytesStored, done.BytesRemoved
 		report.PacksLocked, report.BytesLocked = done.PacksLocked, done.BytesLocked
+		if done.PacksLocked == 0 && done.IndexesLocked == 0 {
+			report.PacksHidden, report.BytesHidden = hidden.files, hidden.bytes
+		}
 	}
 	report.Seconds = a.Now().Sub(started).Seconds()
 	if err != nil {
@@ -187,12 +208,15 @@ func (a *App) pruneProgress() func(repository.PruneProgress) {
 
 // scheduledPrune is serve's.
 func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
+	if a.Settings.AppendOnly {
+		return a.prolongOnly(ctx)
+	}
 	report, err := a.Prune(ctx, PruneOptions{Wait: wait})
 	if err != nil {
 		return err
 	}
 	a.Log.Info().Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
-		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int("locked", report.PacksLocked).Msg("pruned")
+		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int("locked", report.PacksLocked).Int("hidden", report.PacksHidden).Msg("pruned")
 	return nil
 }
 

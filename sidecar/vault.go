@@ -14,12 +14,13 @@ import (
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/location"
+	"github.com/ripplebak/ripplebak/storage/s3"
 )
 
 // vault is the opened repository with the storage that it lies in. It hands
 // out what can read, write and lock; what can delete is never asked for.
 type vault struct {
-	store storage.Store
+	store storage.AppendStore
 	repo  *repository.Repository
 	lock  *repository.Lock
 	// requests counts what is asked of the storage.
@@ -37,7 +38,7 @@ func (v *vault) close(ctx context.Context) error {
 // openStore reaches the storage. Every fault that can be seen from outside is
 // seen here, before a service is touched. What it is asked is counted, unless
 // requests is nil.
-func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storage.Store, error) {
+func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storage.AppendStore, error) {
 	if a.Settings.Repository == "" {
 		return nil, errors.New("no repository is named: set RIPPLEBAK_REPOSITORY, for example to s3:https://HOST/BUCKET/PREFIX")
 	}
@@ -53,8 +54,18 @@ func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storag
 		StallTimeout: min(a.Settings.Stall, time.Minute),
 		Requests:     requests,
 		Limits:       a.transferLimits(),
+		AppendOnly:   a.Settings.AppendOnly,
+		S3Lock:       a.s3Lock(),
 		Log:          func(msg string) { a.Log.Warn().Msg(a.Redactor().Redact(msg)) },
 	})
+}
+
+// s3Lock is how long what is stored in S3 is locked; nil where it is not.
+func (a *App) s3Lock() *s3.ObjectLock {
+	if a.Settings.S3Lock == "" {
+		return nil
+	}
+	return &s3.ObjectLock{Mode: s3.LockMode(a.Settings.S3Lock), Days: a.Settings.S3LockDays}
 }
 
 // transferLimits are the process's own, over all storages that it opens.

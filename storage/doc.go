@@ -7,6 +7,8 @@
 // and a [Remover]. Code that is given a Reader cannot write or delete: none of
 // the four values can be converted into another by a type assertion.
 //
+// [AppendOnly] makes of a Store an [AppendStore], which has no Remover at all.
+//
 // Implementations are written as a [Backend] and sealed by [New], which checks
 // every handle, proves that a reader yields exactly the bytes that were
 // promised, and that a source yields exactly the bytes it announced. [Retry]

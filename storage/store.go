@@ -52,19 +52,27 @@ type Remover interface {
 	Remove(ctx context.Context, h Handle) error
 }
 
-// Store is an opened storage, with all rights that the process has there.
-// Its methods can be called at the same time.
-type Store interface {
+// AppendStore is an opened storage that can only grow: nothing that it hands
+// out removes a file, but a lock. Every Store is one; what [AppendOnly] returns
+// is no Store. Its methods can be called at the same time.
+type AppendStore interface {
 	Reader() Reader
 	Writer() Writer
 	Locker() Locker
-	Remover() Remover
+	// Retainer is nil where files are not locked against their removal.
+	Retainer() Retainer
 	// Probe proves that the place can be reached and that the credentials,
 	// the region and the clock are right. Its errors are one line each and
 	// say what to do. A missing bucket or directory is [ErrNoBucket].
 	Probe(ctx context.Context) error
 	// Close ends idle connections. What was handed out must not be used after.
 	Close() error
+}
+
+// Store is an opened storage, with all rights that the process has there.
+type Store interface {
+	AppendStore
+	Remover() Remover
 }
 
 // Backend is what an implementation provides; [New] makes a Store of it. It

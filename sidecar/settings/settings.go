@@ -70,6 +70,12 @@ type Settings struct {
 	// UploadLimit and DownloadLimit bound what goes to and comes from a
 	// storage over the network, in bytes per second; 0 for none.
 	UploadLimit, DownloadLimit int64
+	// AppendOnly takes the right to delete away from every command.
+	AppendOnly bool
+	// S3Lock is governance or compliance where what is stored in S3 is locked
+	// against its removal for S3LockDays; else empty.
+	S3Lock     string
+	S3LockDays int
 
 	vars map[string]string
 }
@@ -134,6 +140,9 @@ func table() []setting {
 		{"RIPPLEBAK_CPUS", takeCPUs},
 		{"RIPPLEBAK_TRUST_IMAGE_LABELS", takeBool(func(s *Settings) *bool { return &s.TrustImageLabels })},
 		{"RIPPLEBAK_S3_STYLE", oneOf(func(s *Settings) *string { return &s.S3Style }, "auto", "path", "virtual")},
+		{"RIPPLEBAK_S3_LOCK", oneOf(func(s *Settings) *string { return &s.S3Lock }, "governance", "compliance")},
+		{"RIPPLEBAK_S3_LOCK_DAYS", takeLockDays},
+		{"RIPPLEBAK_APPEND_ONLY", takeBool(func(s *Settings) *bool { return &s.AppendOnly })},
 		{"RIPPLEBAK_UPLOAD_LIMIT", takeRate(func(s *Settings) *int64 { return &s.UploadLimit })},
 		{"RIPPLEBAK_DOWNLOAD_LIMIT", takeRate(func(s *Settings) *int64 { return &s.DownloadLimit })},
 	}
@@ -158,6 +167,7 @@ func defaults() *Settings {
 		SpoolSize:     16 << 30,
 		CacheSize:     1 << 30,
 		S3Style:       "auto",
+		S3LockDays:    30,
 		vars:          map[string]string{},
 	}
 }

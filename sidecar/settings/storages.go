@@ -2,7 +2,9 @@ package settings
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -22,6 +24,19 @@ func takeRate(field func(*Settings) *int64) func(*Settings, string) error {
 		*field(s) = n
 		return nil
 	}
+}
+
+// mostLockDays is a bound against mistakes: under compliance nobody can take a
+// lock back.
+const mostLockDays = 3660
+
+func takeLockDays(s *Settings, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > mostLockDays {
+		return fmt.Errorf("must be a number of days from 1 to %d", mostLockDays)
+	}
+	s.S3LockDays = n
+	return nil
 }
 
 // inAddress returns the password that a repository's address holds, as it is

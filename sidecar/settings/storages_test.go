@@ -17,6 +17,21 @@ func TestRates(t *testing.T) {
 	}
 }
 
+func TestObjectLockSettings(t *testing.T) {
+	s, err := Load([]string{"RIPPLEBAK_S3_LOCK=compliance", "RIPPLEBAK_S3_LOCK_DAYS=90", "RIPPLEBAK_APPEND_ONLY=true"}, files(nil))
+	if err != nil || s.S3Lock != "compliance" || s.S3LockDays != 90 || !s.AppendOnly {
+		t.Errorf("%v, %q, %d, %t", err, s.S3Lock, s.S3LockDays, s.AppendOnly)
+	}
+	if s, err := Load(nil, files(nil)); err != nil || s.S3Lock != "" || s.S3LockDays != 30 || s.AppendOnly {
+		t.Errorf("defaults: %v, %q, %d, %t", err, s.S3Lock, s.S3LockDays, s.AppendOnly)
+	}
+	for _, bad := range []string{"S3_LOCK=true", "S3_LOCK_DAYS=0", "S3_LOCK_DAYS=36500", "S3_LOCK_DAYS=30d", "APPEND_ONLY=1"} {
+		if _, err := Load([]string{"RIPPLEBAK_" + bad}, files(nil)); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
 func TestPasswordsInAddressesAreSecrets(t *testing.T) {
 	for repository, want := range map[string][]string{
 		"rest:https://joe:hunter2@host/":     {"hunter2"},

@@ -87,6 +87,10 @@ type Options struct {
 	StallTimeout time.Duration
 	// Limits slow down what goes over the network. Nil: nothing does.
 	Limits *storage.Limits
+	// AppendOnly opens a store from which nothing can be removed but locks.
+	AppendOnly bool
+	// S3Lock, where set, locks what is stored in S3 against its removal.
+	S3Lock *s3.ObjectLock
 	// Retry bounds repetition; the zero value is right. Local directories
 	// are not tried again.
 	Retry storage.RetryOptions
@@ -96,27 +100,39 @@ type Options struct {
 	Log func(msg string)
 }
 
-// Open returns the store at a location. It sends and creates nothing: Probe
+// Open returns the store at a location: a [storage.Store], unless it shall be
+// append-only. It sends and creates nothing: Probe
 // says whether it can be reached. Variables of the AWS credential chain are
 // asked for by env, and so are those of stock restic for a REST server.
-func Open(_ context.Context, loc Location, env func(string) string, opt Options) (storage.Store, error) {
+func Open(_ context.Context, loc Location, env func(string) string, opt Options) (storage.AppendStore, error) {
 	s, err := open(loc, env, opt)
-	if err != nil || loc.Local() {
-		return s, err
+	if err != nil {
+		return nil, err
 	}
+	if !loc.Local() {
+		s = storage.Retry(s, opt.retry())
+	}
+	if opt.AppendOnly {
+		return storage.AppendOnly(s), nil
+	}
+	return s, nil
+}
+
+// retry has each failure that will be tried again logged.
+func (opt Options) retry() storage.RetryOptions {
 	retry := opt.Retry
 	if retry.Notify == nil && opt.Log != nil {
 		retry.Notify = func(e storage.RetryEvent) {
 			opt.Log(fmt.Sprintf("%s %s failed, try %d of %d in %s: %v", e.Op, e.What, e.Try+1, e.Tries, e.Wait.Round(time.Millisecond), e.Err))
 		}
 	}
-	return storage.Retry(s, retry), nil
+	return retry
 }
 
 func open(loc Location, env func(string) string, opt Options) (storage.Store, error) {
 	switch {
 	case loc.S3 != nil:
-		return s3.Open(*loc.S3, env, s3.Options{Style: s3.Style(opt.S3Style), StallTimeout: opt.StallTimeout, Requests: opt.Requests, Limits: opt.Limits, Log: opt.Log})
+		return s3.Open(*loc.S3, env, s3.Options{Style: s3.Style(opt.S3Style), StallTimeout: opt.StallTimeout, Requests: opt.Requests, Limits: opt.Limits, Lock: opt.S3Lock, Log: opt.Log})
 	case loc.Rest != nil:
 		return rest.Open(*loc.Rest, env, rest.Options{StallTimeout: opt.StallTimeout, Requests: opt.Requests, Limits: opt.Limits})
 	}

@@ -65,6 +65,34 @@ func TestOpenLocal(t *testing.T) {
 	storagetest.Put(t, opened(t, l, func(string) string { return "" }), storage.KeyFile, []byte("x"))
 }
 
+func TestOpenAppendOnly(t *testing.T) {
+	for _, spec := range []string{t.TempDir(), "rest:" + resttest.New(t).URL(), "s3:http://127.0.0.1:1/bucket"} {
+		l, err := location.Parse(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := func(string) string { return "x" }
+		if l.S3 == nil {
+			env = func(string) string { return "" }
+		}
+		s, err := location.Open(t.Context(), l, func(name string) string {
+			if strings.HasSuffix(name, "KEY_ID") || strings.HasSuffix(name, "ACCESS_KEY") {
+				return env(name)
+			}
+			return ""
+		}, location.Options{AppendOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := s.(storage.Store); ok {
+			t.Errorf("%s: something can be removed", spec)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOpenS3(t *testing.T) {
 	g := storagetest.StartGateway(t, t.TempDir())
 	l, err := location.Parse("s3:http://" + g.Host + "/bucket/app")
@@ -101,9 +129,13 @@ func TestOpenRest(t *testing.T) {
 
 func opened(t *testing.T, l location.Location, env func(string) string) storage.Store {
 	t.Helper()
-	s, err := location.Open(t.Context(), l, env, location.Options{})
+	opened, err := location.Open(t.Context(), l, env, location.Options{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	s, ok := opened.(storage.Store)
+	if !ok {
+		t.Fatalf("%T is no Store", opened)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {

@@ -37,6 +37,8 @@ type Options struct {
 	StallTimeout time.Duration
 	// Requests, where set, counts what is sent for the repository's files.
 	Requests *storage.Requests
+	// Lock has objects locked against their removal. Nil: they are not.
+	Lock *ObjectLock
 	// Limits slow transfers down. Nil: nothing does.
 	Limits *storage.Limits
 	// Log, where set, gets the few things worth knowing that are no errors,
@@ -62,6 +64,11 @@ func open(addr Address, env func(string) string, opt Options) (*backend, error) 
 	}
 	if opt.Log == nil {
 		opt.Log = func(string) {}
+	}
+	if opt.Lock != nil {
+		if err := opt.Lock.check(); err != nil {
+			return nil, err
+		}
 	}
 	shared := newSharedConfig(env)
 	if opt.Region == "" {
@@ -98,7 +105,7 @@ func open(addr Address, env func(string) string, opt Options) (*backend, error) 
 		return nil, fmt.Errorf("S3 at %s: %w", addr.Host, err)
 	}
 	client.SetAppInfo("ripplebak", "1")
-	b := &backend{addr: addr, region: opt.Region, client: client, watched: watched, base: base, log: opt.Log}
+	b := &backend{addr: addr, region: opt.Region, client: client, watched: watched, base: base, lock: opt.Lock, log: opt.Log}
 	b.needMD5.Store(true)
 	return b, nil
 }
@@ -109,6 +116,7 @@ type backend struct {
 	client  *minio.Core
 	watched *transport.Watched
 	base    *http.Transport
+	lock    *ObjectLock // nil: objects are not locked
 	log     func(string)
 
 	needMD5    atomic.Bool // until the server has shown that it checks SHA-256

@@ -144,7 +144,7 @@ func (b *backend) Remove(ctx context.Context, h storage.Handle) error {
 		return b.client.RemoveObject(ctx, b.addr.Bucket, b.key(h.Path()), minio.RemoveObjectOptions{})
 	})
 	if err != nil && (!errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrNoBucket)) {
-		return fmt.Errorf("remove %s: %w", h, err)
+		return fmt.Errorf("remove %s: %w", h, b.retained(ctx, h, err))
 	}
 	return nil
 }

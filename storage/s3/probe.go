@@ -21,6 +21,9 @@ func (b *backend) Probe(ctx context.Context) error {
 		}
 		return context.Cause(ctx)
 	})
+	if err == nil {
+		err = b.probeLock(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.Location(), err)
 	}
@@ -33,7 +36,7 @@ func (b *backend) Provision(ctx context.Context) error {
 	if !errors.Is(err, storage.ErrNoBucket) {
 		return err
 	}
-	err = b.client.MakeBucket(ctx, b.addr.Bucket, minio.MakeBucketOptions{Region: b.region})
+	err = b.client.MakeBucket(ctx, b.addr.Bucket, minio.MakeBucketOptions{Region: b.region, ObjectLocking: b.lock != nil})
 	r, _ := responseOf(err)
 	switch r.Code {
 	case "BucketAlreadyOwnedByYou":

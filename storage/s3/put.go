@@ -20,7 +20,15 @@ import (
 const checksumHeader = "x-amz-checksum-sha256"
 
 func (b *backend) Save(ctx context.Context, h storage.Handle, p storage.Payload) error {
-	if err := b.put(ctx, h, p, false); err != nil {
+	err := b.put(ctx, h, p, false)
+	if b.lock != nil && errors.Is(err, storage.ErrDenied) {
+		// A locked object may not be replaced everywhere, not even by itself.
+		if same, herr := storage.Holds(ctx, b, h, p); herr == nil && same {
+			return nil
+		}
+		err = b.retained(ctx, h, err)
+	}
+	if err != nil {
 		return fmt.Errorf("save %s: %w", h, err)
 	}
 	return nil
@@ -132,6 +140,7 @@ func (b *backend) putOnce(ctx context.Context, h storage.Handle, p storage.Paylo
 	if withSum {
 		opts.UserMetadata[checksumHeader] = base64.StdEncoding.EncodeToString(p.SHA256[:])
 	}
+	b.lock.on(h, &opts)
 	if cond {
 		opts.SetMatchETagExcept("*")
 	}

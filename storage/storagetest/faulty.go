@@ -141,6 +141,14 @@ type faulty struct {
 	armed []*Armed
 }
 
+// Retainer is that of the store below: no fault strikes it.
+func (b *faulty) Retainer() storage.Retainer {
+	if r, ok := b.Backend.(interface{ Retainer() storage.Retainer }); ok {
+		return r.Retainer()
+	}
+	return nil
+}
+
 // strike returns the fault that strikes this call, nil if none does. Its Do
 // is called without the lock.
 func (b *faulty) strike(op Op, h storage.Handle) *Fault {

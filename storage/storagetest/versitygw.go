@@ -32,11 +32,23 @@ func (g *Gateway) Env(name string) string {
 // test is skipped, or fails if RIPPLEBAK_REQUIRE_TOOLS is 1.
 func StartGateway(t testing.TB, dir string, args ...string) *Gateway {
 	t.Helper()
-	return RunGateway(t, findGateway(t), dir, args...)
+	return runGateway(t, findGateway(t), dir, args, nil)
+}
+
+// StartVersioningGateway is StartGateway for a server that keeps the former
+// versions of objects, in versions.
+func StartVersioningGateway(t testing.TB, dir, versions string, args ...string) *Gateway {
+	t.Helper()
+	return runGateway(t, findGateway(t), dir, args, []string{"--versioning-dir", versions})
 }
 
 // RunGateway is StartGateway with a certain binary.
 func RunGateway(t testing.TB, binary, dir string, args ...string) *Gateway {
+	t.Helper()
+	return runGateway(t, binary, dir, args, nil)
+}
+
+func runGateway(t testing.TB, binary, dir string, args, backend []string) *Gateway {
 	t.Helper()
 	// Between choosing a free port and the server's bind another process can
 	// take it; then the server ends and the next port is tried.
@@ -44,7 +56,7 @@ func RunGateway(t testing.TB, binary, dir string, args ...string) *Gateway {
 	for range 5 {
 		g := &Gateway{Host: freePort(t), Dir: dir, AccessKey: "AKIATESTROOT", SecretKey: "test-secret-of-root", Region: "us-east-1"}
 		var ok bool
-		if ok, said = g.start(t, binary, args); ok {
+		if ok, said = g.start(t, binary, args, backend); ok {
 			return g
 		}
 	}
@@ -85,11 +97,12 @@ func freePort(t testing.TB) string {
 }
 
 // start runs the server until the test ends; false where it ended at once.
-func (g *Gateway) start(t testing.TB, binary string, args []string) (bool, string) {
+func (g *Gateway) start(t testing.TB, binary string, args, backend []string) (bool, string) {
 	t.Helper()
 	args = append([]string{"--access", g.AccessKey, "--secret", g.SecretKey, "--region", g.Region,
 		"--port", g.Host, "--quiet", "--keep-alive"}, args...)
-	cmd := exec.Command(binary, append(args, "posix", g.Dir)...)
+	args = append(append(args, "posix"), backend...)
+	cmd := exec.Command(binary, append(args, g.Dir)...)
 	out := &output{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
