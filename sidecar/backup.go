@@ -130,6 +130,9 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions, id 
 		if errors.Is(err, repository.ErrNoRepository) {
 			return nil
 		}
+		if err == nil {
+			err = canLock(gctx, v)
+		}
 		return err
 	})
 	err = g.Wait()

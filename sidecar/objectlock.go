@@ -16,6 +16,15 @@ import (
 // retainersAtOnce is how many locks are looked at, at the same time.
 const retainersAtOnce = 16
 
+// canLock proves, where what is stored shall be locked, that the storage does
+// that. Opening a repository only reads, and a restore must not depend on it.
+func canLock(ctx context.Context, v *vault) error {
+	if v.store.Retainer() == nil {
+		return nil
+	}
+	return v.store.Probe(ctx)
+}
+
 // retention is what became of the locks of a repository's files.
 type retention struct {
 	Files    int // that were looked at

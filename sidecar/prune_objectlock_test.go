@@ -112,3 +112,25 @@ func TestPruneInAppendOnlyOnlyProlongs(t *testing.T) {
 		t.Errorf("the log says:\n%s", log)
 	}
 }
+
+// TestF28_BackupToABucketThatCannotLock: said before a service is touched; what
+// was saved before can still be read.
+func TestF28_BackupToABucketThatCannotLock(t *testing.T) {
+	s := newShop(t)
+	s.service("app", map[string]string{"enable": "true", "during": "stop"}, "data")
+	s.onGateway()
+	s.fill("first", 1000)
+	s.mustBackup()
+	s.app.Settings.S3Lock = "governance"
+	stops := strings.Count(strings.Join(s.f.Calls(), "\n"), "stop")
+	_, err := s.app.Backup(t.Context(), BackupOptions{})
+	if !errors.Is(err, storage.ErrRefused) || !strings.Contains(err.Error(), "has no Object Lock") {
+		t.Errorf("backup: %v, want that the bucket has no Object Lock", err)
+	}
+	if got := strings.Count(strings.Join(s.f.Calls(), "\n"), "stop"); got != stops {
+		t.Errorf("%d stops, %d before", got, stops)
+	}
+	if _, err := s.app.Check(t.Context(), CheckOptions{}); err != nil {
+		t.Errorf("check: %v", err)
+	}
+}
