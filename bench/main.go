@@ -21,6 +21,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -44,16 +45,9 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "engine" {
-		if err := engineMain(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench engine:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) > 1 && os.Args[1] == "limits" {
-		if err := limits(os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "bench limits:", err)
+	if len(os.Args) > 1 {
+		if err := part(os.Args[1], os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench %s: %v\n", os.Args[1], err)
 			os.Exit(1)
 		}
 		return
@@ -64,6 +58,19 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// part runs one of what the benchmark is made of.
+func part(name string, args []string) error {
+	switch name {
+	case "engine":
+		return engineMain(args)
+	case "limits":
+		return limits(os.Stdout)
+	case "cuts":
+		return cuts(os.Stdout, args)
+	}
+	return errors.New("the parts are engine, limits, cuts")
 }
 
 func list(name, otherwise string) []string {
