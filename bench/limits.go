@@ -15,7 +15,8 @@ import (
 	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
 	"github.com/PlakarKorp/go-cdc-chunkers/chunkers/fastcdc"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // what the format takes
+	//lint:ignore SA1019 it is what the format takes
+	"golang.org/x/crypto/poly1305"
 )
 
 // limitsSize is how much is measured, one blob of 1 MiB after the other.
