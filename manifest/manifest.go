@@ -72,6 +72,13 @@ type Manifest struct {
 	Only []string `json:"only,omitempty"`
 }
 
+// Mark is how much there was of an item in a run.
+type Mark struct {
+	Time  time.Time `json:"time"`
+	Bytes int64     `json:"bytes"`
+	Files int64     `json:"files"`
+}
+
 // DefaultPolicy stands for the sidecar's own policy among an item's.
 const DefaultPolicy = "default"
 
@@ -106,8 +113,11 @@ type Item struct {
 	// DowntimeSeconds is how long services were not running for this item.
 	DowntimeSeconds float64 `json:"downtime_seconds,omitempty"`
 
-	Bytes    int64    `json:"bytes"`
-	Files    int64    `json:"files"`
+	Bytes int64 `json:"bytes"`
+	Files int64 `json:"files"`
+	// Recent is how much there was of the item in the last runs in which it was
+	// good, the newest first, so that a sudden change is seen.
+	Recent   []Mark   `json:"recent,omitempty"`
 	Commands []string `json:"commands,omitempty"`
 
 	DumpInfo   *DumpInfo   `json:"dump,omitempty"`

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -50,4 +51,55 @@ func (d *Deleter) RemoveSnapshot(ctx context.Context, id ID) error {
 		return fmt.Errorf("remove snapshot %s: %w", id.Short(), err)
 	}
 	return nil
+}
+
+// Retag stores a snapshot anew with other tags, as restic's tag command does:
+// the ID that it had at first is noted in it as its original. The old file
+// stays; whoever calls removes it, for until then nothing is lost. Fields that
+// this version does not know are kept. It returns the new ID.
+func (d *Deleter) Retag(ctx context.Context, w storage.Writer, id ID, tags []string) (ID, error) {
+	if err := d.mayDelete(); err != nil {
+		return ID{}, err
+	}
+	doc, err := d.r.loadUnpacked(ctx, storage.SnapshotFile, id, 0, maxSnapshotFile)
+	if errors.Is(err, storage.ErrNotExist) {
+		return ID{}, fmt.Errorf("%s: %w", id.Short(), ErrNoSnapshot)
+	}
+	if err != nil {
+		return ID{}, err
+	}
+	doc, err = retagged(doc, id, tags)
+	if err != nil {
+		return ID{}, fmt.Errorf("snapshot %s: %w", id.Short(), err)
+	}
+	again, err := d.r.saveUnpacked(ctx, w, storage.SnapshotFile, doc)
+	if err != nil {
+		return ID{}, fmt.Errorf("store snapshot %s with other tags: %w", id.Short(), err)
+	}
+	return again, nil
+}
+
+// retagged is a snapshot's document with other tags, and the ID that it had
+// before any change.
+func retagged(doc []byte, id ID, tags []string) ([]byte, error) {
+	if _, err := decodeSnapshot(doc); err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(doc, &fields); err != nil {
+		return nil, damaged("not a snapshot: %w", err)
+	}
+	set := func(name string, value any) error {
+		b, err := json.Marshal(value)
+		fields[name] = b
+		return err
+	}
+	err := set("tags", tags)
+	if was := string(fields["original"]); was == "" || was == "null" {
+		err = errors.Join(err, set("original", id))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode snapshot: %w", err)
+	}
+	return json.Marshal(fields)
 }

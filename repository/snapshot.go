@@ -153,7 +153,8 @@ func (r *Repository) listSnapshots(ctx context.Context) (map[ID]int64, error) {
 	return infos, nil
 }
 
-// FindSnapshot returns the ID of the one snapshot whose ID begins with prefix.
+// FindSnapshot returns the ID of the one snapshot whose ID begins with prefix,
+// or which had such an ID before its tags were changed.
 func (r *Repository) FindSnapshot(ctx context.Context, prefix string) (ID, error) {
 	infos, err := r.listSnapshots(ctx)
 	if err != nil {
@@ -165,6 +166,11 @@ func (r *Repository) FindSnapshot(ctx context.Context, prefix string) (ID, error
 			found = append(found, id)
 		}
 	}
+	if len(found) == 0 && prefix != "" {
+		if found, err = r.findOriginal(ctx, strings.ToLower(prefix)); err != nil {
+			return ID{}, err
+		}
+	}
 	switch len(found) {
 	case 0:
 		return ID{}, fmt.Errorf("%.80q: %w", prefix, ErrNoSnapshot)
@@ -172,6 +178,24 @@ func (r *Repository) FindSnapshot(ctx context.Context, prefix string) (ID, error
 		return found[0], nil
 	}
 	return ID{}, fmt.Errorf("%q: %w (%d of them): give more digits", prefix, ErrAmbiguous, len(found))
+}
+
+// findOriginal returns the snapshots whose first ID begins with prefix, one for
+// each first ID: of those with one they are the same but for their tags.
+func (r *Repository) findOriginal(ctx context.Context, prefix string) ([]ID, error) {
+	list, _, err := r.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[ID]bool{}
+	var found []ID
+	for _, s := range list {
+		if s.Original != nil && strings.HasPrefix(s.Original.String(), prefix) && !seen[*s.Original] {
+			seen[*s.Original] = true
+			found = append(found, s.ID)
+		}
+	}
+	return found, nil
 }
 
 // SnapshotFilter selects snapshots. Empty fields select all.

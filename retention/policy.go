@@ -41,6 +41,13 @@ type Policy struct {
 	spans [units]Span
 }
 
+// KeepAll is the policy that keeps everything, and says so.
+func KeepAll() Policy {
+	var p Policy
+	p.counts[last] = All
+	return p
+}
+
 // Empty says whether the policy has no rule.
 func (p Policy) Empty() bool { return p == Policy{} }
 

@@ -29,6 +29,7 @@ type App struct {
 	mounts     string         // where helpers have their volumes, if not at mountRoot
 	kdf        repository.KDF // cost of a new repository's key, if not as much as it should
 	keys       repository.Keyring
+	patience   time.Duration // of retention, if not retentionPatience
 	redactOnce sync.Once
 	redact     *Redactor
 	limitsOnce sync.Once

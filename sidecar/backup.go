@@ -41,6 +41,12 @@ type BackupReport struct {
 	// Requests is how often the storage was asked, from opening the repository
 	// to releasing its lock.
 	Requests storage.RequestCounts `json:"requests"`
+	// Retention is nil where there is no policy, or a part of the project was
+	// saved.
+	Retention *RetentionReport `json:"retention,omitempty"`
+
+	only    []string // the services that it was limited to
+	changed []string // keys of items that have changed suddenly
 }
 
 // Backup saves the project and commits a snapshot. Errors: ErrProblems before
@@ -71,7 +77,8 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 		a.countRequests(report, v)
 	}()
 	defer func() { err = errors.Join(err, e.end(ctx)) }()
-	return a.carryOutWith(v.lock.Context(), h, p, d, v, id, false, e)
+	report, err = a.carryOutWith(v.lock.Context(), h, p, d, v, id, false, e)
+	return report, errors.Join(err, a.afterBackup(ctx, h, v, report, err))
 }
 
 // countRequests puts what the storage was asked by a run that has ended into
@@ -252,7 +259,7 @@ func (r *run) report(id string, m *manifest.Manifest) *BackupReport {
 	out := &BackupReport{
 		Snapshot: id, Project: m.Project, Started: m.Started, Seconds: r.app.Now().Sub(r.started).Seconds(),
 		Complete: m.Complete(), Items: m.Items, Warnings: append([]string{}, m.Warnings...),
-		BytesStored: int64(stats.BytesStored), Downtime: map[string]float64{},
+		BytesStored: int64(stats.BytesStored), Downtime: map[string]float64{}, only: m.Only, changed: r.changed,
 	}
 	for _, i := range m.Items {
 		out.BytesRead += i.Bytes

@@ -72,9 +72,12 @@ func (r *run) good(key string) {
 		res.item.State = manifest.Good
 	}
 	res.item.Finished, res.done = r.app.Now(), true
-	if text, ok := r.parents.jump(key, res.item.Bytes); ok {
+	before := r.parents.marksOf(key)
+	res.item.Recent = before
+	if text, ok := r.app.suddenly(before, res.item); ok {
 		res.item.Warnings = append(res.item.Warnings, text)
 		r.warnings = append(r.warnings, key+": "+text)
+		r.changed = append(r.changed, key)
 		r.app.Log.Warn().Str("item", key).Msg(text)
 	}
 	r.app.Log.Info().Str("item", key).Str("state", string(res.item.State)).Int64("bytes", res.item.Bytes).Int64("files", res.item.Files).

@@ -38,6 +38,7 @@ type run struct {
 	mu       sync.Mutex
 	results  map[string]*result // by item key
 	warnings []string
+	changed  []string // keys of items that have changed suddenly
 	journal  state.Journal
 	downtime map[string]time.Duration // by service
 

@@ -110,8 +110,9 @@ func readSmall(ctx context.Context, repo *repository.Repository, node *repositor
 type parents struct {
 	snapshots []*snapshot
 	byKey     map[string]parentTree
-	// sizes are the bytes that each item had when it was last good.
-	sizes map[string]int64
+	// marks are how much there was of each item when it was last good, the
+	// newest first.
+	marks map[string][]manifest.Mark
 }
 
 // parentDepth is how many snapshots are searched for an item that the newest
@@ -126,9 +127,9 @@ func (a *App) findParents(ctx context.Context, repo *repository.Repository, proj
 	if err != nil {
 		return nil, err
 	}
-	p := &parents{snapshots: list, byKey: map[string]parentTree{}, sizes: map[string]int64{}}
+	p := &parents{snapshots: list, byKey: map[string]parentTree{}, marks: map[string][]manifest.Mark{}}
 	for i, s := range list {
-		if i >= parentDepth || len(p.sizes) == len(keys) {
+		if i >= parentDepth || len(p.marks) == len(keys) {
 			break
 		}
 		m, err := loadManifest(ctx, repo, &s.Snapshot, project)
@@ -144,8 +145,8 @@ func (a *App) findParents(ctx context.Context, repo *repository.Repository, proj
 			if !slices.Contains(keys, it.Key()) {
 				continue
 			}
-			if _, ok := p.sizes[it.Key()]; !ok && it.State == manifest.Good {
-				p.sizes[it.Key()] = it.Bytes
+			if _, ok := p.marks[it.Key()]; !ok && it.State == manifest.Good {
+				p.marks[it.Key()] = marksWith(it, s.Time)
 			}
 			if _, ok := p.byKey[it.Key()]; !ok {
 				p.take(ctx, repo, s, project, it)
@@ -181,26 +182,6 @@ func (p *parents) volume(key string) parentTree {
 	}
 	return p.byKey[key]
 }
-
-// jump says how an item's size differs from when it was last good, where the
-// difference is so large that something is likely to be wrong: a hundred
-// times, or a hundredth. Sizes below minJump are too small to tell.
-func (p *parents) jump(key string, bytes int64) (string, bool) {
-	if p == nil {
-		return "", false
-	}
-	before, ok := p.sizes[key]
-	if !ok || max(before, bytes) < minJump {
-		return "", false
-	}
-	if bytes/100 >= max(before, 1) || before/100 >= max(bytes, 1) {
-		return fmt.Sprintf("it has %d bytes, and had %d when it was last good: look whether that is right", bytes, before), true
-	}
-	return "", false
-}
-
-// minJump is the size, in bytes, from which on a jump says something.
-const minJump = 64 << 10
 
 // newest is the newest snapshot's ID, or nil.
 func (p *parents) newest() *repository.ID {

@@ -79,6 +79,12 @@ func TestCommandsPassOnWhatTheyAreTold(t *testing.T) {
 		{[]string{"repair", "packs", "--dry-run"}, "repair", func(f *fixture) any { return f.repairing.DryRun }, true},
 		{[]string{"unlock"}, "unlock", func(f *fixture) any { return f.unlocking.All }, false},
 		{[]string{"unlock", "--remove-all", "--yes"}, "unlock", func(f *fixture) any { return f.unlocking.All }, true},
+		{[]string{"forget", "4f2a", "5a", "--yes", "--keep", "last=3 daily=7", "--drop-item", "volume old", "--drop-item", "dump a/b"}, "forget",
+			func(f *fixture) any { o := f.forgotten; o.Confirm = nil; return o },
+			sidecar.ForgetOptions{Snapshots: []string{"4f2a", "5a"}, Keep: "last=3 daily=7", DropItems: []string{"volume old", "dump a/b"}}},
+		{[]string{"forget", "--dry-run"}, "forget", func(f *fixture) any { return f.forgotten.DryRun }, true},
+		{[]string{"pin", "latest", "--dry-run"}, "pin", func(f *fixture) any { return f.pinned }, sidecar.PinOptions{Snapshot: "latest", DryRun: true}},
+		{[]string{"unpin", "4f"}, "pin", func(f *fixture) any { return f.pinned }, sidecar.PinOptions{Snapshot: "4f", Unpin: true}},
 		{[]string{"init"}, "init", func(f *fixture) any { return f.app.Version }, "1.2.3"},
 		{[]string{"health"}, "health", func(f *fixture) any { return f.app.Now() }, noon()},
 	} {
@@ -112,6 +118,11 @@ func TestTextOutput(t *testing.T) {
 			"snapshot 4f2a1c0b was written anew as 5a2a1c0b\ndone; what is lost"}},
 		{[]string{"unlock"}, []string{"removed: lock 0a1b2c3d, exclusive, of process 7 on host1~ab/c0ffee, last refreshed 2026-03-01 12:00:00: its container", "left: lock 1b2c3d4e, shared, of process 8 on \"evil\\x1b[2J\"", "left: lock 2c3d4e5f: damaged"}},
 		{[]string{"init"}, []string{"created repository 0123456789abcdef, format version 2, at /backups\n"}},
+		{[]string{"forget", "--yes"}, []string{
+			"project shop on host1, policy: last=1\n", "4f2a1c0b  2026-03-01 12:00:00  keep    last snapshot\n5a2a1c0b  2026-02-28 12:00:00  REMOVE",
+			"warning: 1 snapshots are from the future\n", "\nremoved 1 snapshots\n"}},
+		{[]string{"forget", "--dry-run"}, []string{"\nwould remove 1 snapshots\n"}},
+		{[]string{"pin", "latest"}, []string{"snapshot 6b2a1c0b9d8e is pinned; before it was 77665544\n"}},
 		{[]string{"version"}, []string{"ripplebak 1.2.3 (go1.26.0, linux/amd64)\n"}},
 		{[]string{"plan"}, []string{"project shop\n", "$ pg_dump -Fc -Z0 shop\n"}},
 	} {

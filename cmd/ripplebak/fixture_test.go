@@ -45,6 +45,7 @@ type fixture struct {
 	restored  sidecar.RestoreOptions
 	changed   sidecar.KeyOptions
 	called    []string
+	keeping
 }
 
 func (f *fixture) call(ctx context.Context, name string) error {
@@ -213,7 +214,8 @@ func fixedBackup() *sidecar.BackupReport {
 		Snapshot: "4f2a1c0b9d8e7f60514233241506f7e8d9cabb0c1d2e3f405162738495a6b7c8", Project: "shop",
 		Started: at(0), Seconds: 12.5, Complete: false,
 		Items: []manifest.Item{
-			{Kind: manifest.Dump, Service: "db", Name: "shop", State: manifest.Good, Started: at(1), Finished: at(3), Bytes: 1 << 20, Files: 1,
+			{Kind: manifest.Dump, Service: "db", Name: "shop", State: manifest.Good, Started: at(1), Finished: at(3), Bytes: 1 << 20, Files: 1, Keep: []string{"daily=7", "default"},
+				Recent:   []manifest.Mark{{Time: at(-86400), Bytes: 1 << 20, Files: 1}},
 				Commands: []string{"pg_dump -Fc -Z0 shop"}, DumpInfo: &manifest.DumpInfo{
 					Engine: "pg_dump", ServerVersion: "17.2", ClientVersion: "17.2", Files: []manifest.DumpFile{{Name: "shop.dump", Role: "database", Size: 1 << 20}},
 					Facts: []byte(`{"encoding":"UTF8"}`), Volumes: []string{"volume db"},
@@ -227,8 +229,9 @@ func fixedBackup() *sidecar.BackupReport {
 			{Kind: manifest.Dump, Service: "old", Name: "x", State: manifest.Failed, Error: "service \"old\" is not running"},
 		},
 		Warnings: []string{"the repository is on this machine"}, BytesRead: 5<<30 + 1<<20, BytesStored: 34 << 20,
-		Downtime: map[string]float64{"app": 3.25},
-		Requests: storage.RequestCounts{Put: 5, Get: 3, List: 4, Delete: 1},
+		Downtime:  map[string]float64{"app": 3.25},
+		Requests:  storage.RequestCounts{Put: 5, Get: 3, List: 4, Delete: 1},
+		Retention: &sidecar.RetentionReport{Kept: 12, Held: []string{"the backup was not complete"}, Error: "old snapshots are no longer removed"},
 	}
 }
 
@@ -324,5 +327,6 @@ func fixed() *fixture {
 		repair:  fixedRepair(), unlock: fixedUnlock(),
 		plan: fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
 		entries: fixedEntries(), check: fixedCheck(), init: fixedInit(), keys: fixedKeys(), keyReport: fixedKeyReport(),
+		keeping: fixedKeeping(),
 	}
 }

@@ -44,6 +44,9 @@ func jsonCases() []jsonCase {
 		{"repair packs", []string{"repair", "packs", "--yes", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.RepairReport]()},
 		{"repair snapshots", []string{"repair", "snapshots", "--yes", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.RepairReport]()},
 		{"unlock", []string{"unlock", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.UnlockReport]()},
+		{"forget", []string{"forget", "--yes", "--json"}, nil, exitDone, reflect.TypeFor[[]sidecar.ForgetGroup]()},
+		{"pin", []string{"pin", "latest", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.PinReport]()},
+		{"unpin", []string{"unpin", "latest", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.PinReport]()},
 		{"init", []string{"init", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.InitReport]()},
 		{"key list", []string{"key", "list", "--json"}, nil, exitDone, reflect.TypeFor[[]sidecar.KeyInfo]()},
 		{"key add", []string{"key", "add", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
@@ -134,7 +137,7 @@ func fieldPaths(t reflect.Type, at string) []string {
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
-		case name == "-":
+		case name == "-", !f.IsExported() && !f.Anonymous:
 			continue
 		case f.Anonymous && name == "":
 			out = append(out, fieldPaths(f.Type, at)...)

@@ -31,6 +31,8 @@ type application interface {
 	Init(ctx context.Context) (*sidecar.InitReport, error)
 	Keys(ctx context.Context) ([]sidecar.KeyInfo, error)
 	ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*sidecar.KeyReport, error)
+	Forget(ctx context.Context, opt sidecar.ForgetOptions) ([]sidecar.ForgetGroup, error)
+	Pin(ctx context.Context, opt sidecar.PinOptions) (*sidecar.PinReport, error)
 	Serve(ctx context.Context) error
 	Health() error
 }
@@ -112,6 +114,7 @@ func (p *program) root() *cobra.Command {
 		p.planCommand(), p.checkCommand(), p.repairCommand(), p.unlockCommand(), p.initCommand(), p.healthCommand(),
 		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
 	root.AddCommand(p.diffCommand(), p.findCommand(), p.statsCommand())
+	root.AddCommand(p.forgetCommand(), p.pinCommand(), p.unpinCommand())
 	return root
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+
+	"github.com/ripplebak/ripplebak/retention"
 )
 
 // Settings is what the environment says.
@@ -62,6 +64,13 @@ type Settings struct {
 	// CPUs bounds the processors that the sidecar and each helper use; 0 for
 	// as many as there are.
 	CPUs float64
+	// Keep is the policy of what has none of its own; empty: it is kept.
+	Keep retention.Policy
+	// KeepMinimum is how many good snapshots of a project stay at least.
+	KeepMinimum int
+	// ShrinkLimit is the part of an item by which it may fall from one run to
+	// the next without raising suspicion.
+	ShrinkLimit float64
 
 	// TrustImageLabels makes labels count that come from an image.
 	TrustImageLabels bool
@@ -125,7 +134,9 @@ func table() []setting {
 		{"RIPPLEBAK_PROJECT", takeProject},
 		{"RIPPLEBAK_SCHEDULE", text(func(s *Settings) *string { return &s.Schedule })},
 		{"RIPPLEBAK_PRUNE_SCHEDULE", text(func(s *Settings) *string { return &s.PruneSchedule })},
-		{"RIPPLEBAK_KEEP", notBuilt("retention is not part of this version, every snapshot is kept")},
+		{"RIPPLEBAK_KEEP", takeKeep},
+		{"RIPPLEBAK_KEEP_MINIMUM", takeKeepMinimum},
+		{"RIPPLEBAK_SHRINK_LIMIT", takeShrinkLimit},
 		{"RIPPLEBAK_HOST", text(func(s *Settings) *string { return &s.Host })},
 		{"RIPPLEBAK_LOG_LEVEL", oneOf(func(s *Settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
 		{"RIPPLEBAK_LOG_FORMAT", oneOf(func(s *Settings) *string { return &s.LogFormat }, "console", "json")},
@@ -168,6 +179,8 @@ func defaults() *Settings {
 		CacheSize:     1 << 30,
 		S3Style:       "auto",
 		S3LockDays:    30,
+		KeepMinimum:   retention.DefaultMinimum,
+		ShrinkLimit:   0.5,
 		vars:          map[string]string{},
 	}
 }
@@ -243,12 +256,6 @@ func takeBool(field func(*Settings) *bool) func(*Settings, string) error {
 			return errors.New("must be true or false")
 		}
 		return nil
-	}
-}
-
-func notBuilt(why string) func(*Settings, string) error {
-	return func(*Settings, string) error {
-		return fmt.Errorf("not available: %s; remove the variable", why)
 	}
 }
 

@@ -28,6 +28,9 @@ func TestLoadTakesValuesOver(t *testing.T) {
 		"RIPPLEBAK_CACHE_SIZE=64M",
 		"RIPPLEBAK_CPUS=1.5",
 		"RIPPLEBAK_SCHEDULE=",
+		"RIPPLEBAK_KEEP=daily=7 last=3",
+		"RIPPLEBAK_KEEP_MINIMUM=1",
+		"RIPPLEBAK_SHRINK_LIMIT=30%",
 		"RIPPLEBAK_IMAGE=whatever",
 		"TZ=Europe/Berlin",
 		"PATH=/bin",
@@ -44,6 +47,9 @@ func TestLoadTakesValuesOver(t *testing.T) {
 	if s.Stall != 90*time.Second || s.SpoolSize != 512<<20 || s.CacheSize != 64<<20 || s.CPUs != 1.5 || s.Schedule != "0 2 * * *" || s.Location.String() != "Europe/Berlin" {
 		t.Errorf("got %+v", s)
 	}
+	if s.Keep.String() != "last=3 daily=7" || s.KeepMinimum != 1 || s.ShrinkLimit != 0.3 {
+		t.Errorf("retention: %q, %d, %v", s.Keep, s.KeepMinimum, s.ShrinkLimit)
+	}
 	if got := len(s.Secrets()); got != 2 {
 		t.Errorf("%d secrets, want 2", got)
 	}
@@ -59,7 +65,9 @@ func TestLoadReportsEveryFaultAndNoValue(t *testing.T) {
 		"RIPPLEBAK_DEADLINE=0s",
 		"RIPPLEBAK_CACHE_SIZE=63M",
 		"RIPPLEBAK_CPUS=NaN",
-		"RIPPLEBAK_KEEP=last=3",
+		"RIPPLEBAK_KEEP=hunter2=3",
+		"RIPPLEBAK_KEEP_MINIMUM=0",
+		"RIPPLEBAK_SHRINK_LIMIT=hunter2",
 		"RIPPLEBAK_TRUST_IMAGE_LABELS=True",
 		"RIPPLEBAK_PROJECT=a,b",
 		"RIPPLEBAK_S3_STYLE_FILE=/none",
@@ -73,7 +81,8 @@ func TestLoadReportsEveryFaultAndNoValue(t *testing.T) {
 		"RIPPLEBAK_REPOSITROY is unknown: did you mean RIPPLEBAK_REPOSITORY?",
 		"RIPPLEBAK_PASSWORD and RIPPLEBAK_PASSWORD_FILE are both set",
 		"RIPPLEBAK_LOG_LEVEL: must be one of", "RIPPLEBAK_STALL_TIMEOUT: must be a duration",
-		"RIPPLEBAK_DEADLINE: must be at least", "RIPPLEBAK_KEEP: not available", "RIPPLEBAK_CACHE_SIZE: must be a size of at least 64M", "RIPPLEBAK_CPUS: must be a number of processors",
+		"RIPPLEBAK_KEEP: a part of it is not one of last,", "RIPPLEBAK_KEEP_MINIMUM: must be a number from 1", "RIPPLEBAK_SHRINK_LIMIT: must be a percentage",
+		"RIPPLEBAK_DEADLINE: must be at least", "RIPPLEBAK_CACHE_SIZE: must be a size of at least 64M", "RIPPLEBAK_CPUS: must be a number of processors",
 		"RIPPLEBAK_TRUST_IMAGE_LABELS: must be true or false", "RIPPLEBAK_PROJECT: names one project",
 		"RIPPLEBAK_S3_STYLE_FILE: open /none", "RIPPLEBAK_HOST_FILE: the file is empty", "TZ: no time zone",
 	} {

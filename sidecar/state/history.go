@@ -21,6 +21,9 @@ type History struct {
 	// Unfinished counts runs that were begun since one last came to its end:
 	// those that died, and the one under way.
 	Unfinished int `json:"unfinished,omitempty"`
+	// Reviewed is the time of the newest snapshot when somebody last looked at
+	// what is to be forgotten: what changed suddenly until then is meant so.
+	Reviewed time.Time `json:"reviewed,omitzero"`
 	// ServingSince is when serve first came up, so that a new installation
 	// is healthy until its first backup is due.
 	ServingSince time.Time `json:"serving_since,omitzero"`

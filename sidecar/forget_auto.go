@@ -1,0 +1,155 @@
+package sidecar
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/retention"
+)
+
+// RetentionReport says what retention did after a backup.
+type RetentionReport struct {
+	// Ran says that snapshots were judged, and those removed that nothing keeps.
+	Ran     bool `json:"ran"`
+	Kept    int  `json:"kept"`
+	Removed int  `json:"removed"`
+	// Held are the reasons for which nothing was removed.
+	Held []string `json:"held"`
+	// Error is what went wrong; it is tried again after the next backup.
+	Error string `json:"error,omitempty"`
+}
+
+// ErrRetentionHeld means that incomplete backups have held retention back for
+// too long.
+var ErrRetentionHeld = errors.New("old snapshots are no longer removed")
+
+// retentionPatience is how long retention waits for those who use the
+// repository; if they take longer there is a next time.
+const retentionPatience = 30 * time.Second
+
+// retain removes the snapshots of this project and host that nothing keeps,
+// after a backup of the whole project in which every item succeeded, and not
+// otherwise. The vault holds no lock. Whatever goes wrong is no failure of the
+// backup; ErrRetentionHeld alone is an error, of a backup that has failed.
+func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupReport, backedUp error) error {
+	if len(report.only) > 0 || !a.hasPolicy(report) {
+		return nil
+	}
+	out := &RetentionReport{Held: []string{}}
+	report.Retention = out
+	if backedUp != nil || !report.Complete {
+		out.Held = append(out.Held, "the backup was not complete")
+		return a.heldTooLong(ctx, h, v, out)
+	}
+	for _, key := range report.changed {
+		out.Held = append(out.Held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
+	}
+	if len(out.Held) == 0 {
+		if err := a.retainNow(ctx, h, v, out); err != nil {
+			out.Error = a.Redactor().Redact(err.Error())
+			a.Log.Warn().Msg("old snapshots were not removed, it is tried again after the next backup: " + out.Error)
+			return nil
+		}
+	}
+	for _, why := range out.Held {
+		a.Log.Warn().Msg("no old snapshot is removed: " + a.Redactor().Redact(why))
+	}
+	if out.Ran {
+		a.Log.Info().Int("kept", out.Kept).Int("removed", out.Removed).Msg("retention done")
+	}
+	return nil
+}
+
+// recommended is a policy that suits most.
+const recommended = "last=3 daily=7 weekly=4 monthly=12 yearly=7"
+
+// sayPolicy says which snapshots are kept. Nothing is removed that nobody asked
+// to have removed.
+func (a *App) sayPolicy() {
+	if a.Settings.Keep.Empty() {
+		a.Log.Info().Msg("RIPPLEBAK_KEEP is not set, so every snapshot is kept; a good start is RIPPLEBAK_KEEP=" + strconv.Quote(recommended))
+		return
+	}
+	a.Log.Info().Str("keep", a.Settings.Keep.String()).Int("minimum", a.Settings.KeepMinimum).Msg("old snapshots are removed after each complete backup")
+}
+
+// hasPolicy says whether anything says which snapshots are kept.
+func (a *App) hasPolicy(report *BackupReport) bool {
+	return !a.Settings.Keep.Empty() || slices.ContainsFunc(report.Items, func(i manifest.Item) bool { return len(i.Keep) > 0 })
+}
+
+func (a *App) retainNow(ctx context.Context, h *host, v *vault, out *RetentionReport) error {
+	d, err := a.lockForDeleting(ctx, v, h, cmp.Or(a.patience, retentionPatience))
+	if err != nil {
+		return err
+	}
+	ctx = d.lock.Context()
+	f, err := a.forgetter(ForgetOptions{})
+	if err != nil {
+		return err
+	}
+	f.project, f.host = h.project, h.name
+	groups, err := f.decide(ctx, v.repo)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		for _, w := range g.Warnings {
+			a.Log.Warn().Msg(a.Redactor().Redact(w))
+		}
+		out.Held = append(out.Held, g.held...)
+		out.Kept += len(g.Keep)
+	}
+	ids := removals(groups)
+	if len(out.Held) > 0 {
+		out.Kept += len(ids)
+		return nil
+	}
+	if err := a.removeSnapshots(ctx, d, ids); err != nil {
+		return err
+	}
+	out.Ran, out.Removed = true, len(ids)
+	return nil
+}
+
+// heldTooLong says so when backups have been incomplete for so long that what
+// nobody removes becomes a fault of its own.
+func (a *App) heldTooLong(ctx context.Context, h *host, v *vault, out *RetentionReport) error {
+	list, err := a.snapshotTags(ctx, v.repo, h)
+	if err != nil {
+		out.Error = a.Redactor().Redact(err.Error())
+		a.Log.Warn().Msg(out.Error)
+		return nil
+	}
+	since, tooLong := retention.HeldBack(list, a.Now())
+	if !tooLong {
+		return nil
+	}
+	days := int(a.Now().Sub(since).Hours() / 24)
+	err = fmt.Errorf("%w, because every backup for the last %d days was incomplete: put right what fails, or take it out", ErrRetentionHeld, days)
+	out.Error = err.Error()
+	a.Log.Error().Msg(out.Error)
+	return err
+}
+
+// snapshotTags are the project's snapshots of this host by what their tags say.
+func (a *App) snapshotTags(ctx context.Context, repo *repository.Repository, h *host) ([]retention.Snapshot, error) {
+	all, _, err := repo.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []retention.Snapshot
+	for _, s := range all {
+		if ofProject(&s.Snapshot, h.project) && s.Hostname == h.name {
+			out = append(out, retention.Snapshot{ID: s.ID.String(), Time: s.Time, Incomplete: s.HasTag(TagIncomplete), Safety: s.HasTag(TagSafety)})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,103 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/retention"
+)
+
+// manifestReaders is how many manifests are read at a time.
+const manifestReaders = 8
+
+// read finds out what the snapshots hold, of those where it is not known. The
+// index is brought up to date for them.
+func (f *forgetter) read(ctx context.Context, repo *repository.Repository, list []repository.StoredSnapshot) error {
+	if !slices.ContainsFunc(list, func(s repository.StoredSnapshot) bool { _, ok := f.known[s.ID]; return !ok }) {
+		return nil
+	}
+	if err := repo.LoadIndex(ctx); err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(manifestReaders)
+	for _, s := range list {
+		if _, ok := f.known[s.ID]; ok {
+			continue
+		}
+		g.Go(func() error {
+			state := f.readOne(gctx, repo, s)
+			if cause := context.Cause(gctx); cause != nil {
+				return cause
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			f.known[s.ID] = state
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// readOne finds out what a snapshot holds. One of which nobody can tell, for
+// whatever reason, is kept, and its absence from the count keeps others.
+func (f *forgetter) readOne(ctx context.Context, repo *repository.Repository, s repository.StoredSnapshot) retention.Snapshot {
+	out := retention.Snapshot{
+		ID: s.ID.String(), Time: s.Time, Incomplete: s.HasTag(TagIncomplete), Safety: s.HasTag(TagSafety), Pinned: s.HasTag(TagPinned),
+	}
+	if s.Original != nil {
+		out.Was = s.Original.String()
+	}
+	if s.Parent != nil {
+		out.Parent = s.Parent.String()
+	}
+	m, err := f.app.manifestOf(ctx, repo, &snapshot{StoredSnapshot: s}, f.project)
+	switch {
+	case errors.Is(err, errNoManifest):
+	case err != nil:
+		out.Unreadable = f.app.Redactor().Redact(err.Error())
+	default:
+		out.Incomplete = out.Incomplete || !m.Complete()
+		out.Part = len(m.Only) > 0
+		out.Items = retainedItems(m)
+	}
+	return out
+}
+
+// retainedItems are a manifest's items as retention sees them.
+func retainedItems(m *manifest.Manifest) []retention.Item {
+	out := []retention.Item{}
+	for _, it := range m.Items {
+		r := retention.Item{Key: it.Key()}
+		switch it.State {
+		case manifest.Good:
+			r.State = retention.Good
+		case manifest.Partial:
+			r.State = retention.Partial
+		}
+		for _, text := range it.Keep {
+			r.Policies = append(r.Policies, storedPolicy(text))
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// storedPolicy reads a policy of a manifest. One that this version does not
+// understand, as a newer one may have stored it, keeps everything.
+func storedPolicy(text string) retention.Policy {
+	if text == manifest.DefaultPolicy {
+		return retention.Policy{}
+	}
+	if p, err := retention.Parse(text); err == nil {
+		return p
+	}
+	return retention.KeepAll()
+}
