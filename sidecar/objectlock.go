@@ -25,8 +25,8 @@ func canLock(ctx context.Context, v *vault) error {
 	return v.store.Probe(ctx)
 }
 
-// retention is what became of the locks of a repository's files.
-type retention struct {
+// extension is what became of the locks of a repository's files.
+type extension struct {
 	Files    int // that were looked at
 	Extended int // whose lock was made longer
 	Until    time.Time
@@ -36,7 +36,7 @@ type retention struct {
 // every lock that ends before half of its time is left is made as long as a new
 // one. It is nothing where the storage locks no files. What was removed from
 // the repository is not listed any more, so that its lock runs out.
-func (a *App) extendLocks(ctx context.Context, v *vault) (done retention, err error) {
+func (a *App) extendLocks(ctx context.Context, v *vault) (done extension, err error) {
 	r := v.store.Retainer()
 	if r == nil {
 		return done, nil
