@@ -61,9 +61,11 @@ func appendIndexedBlob(dst []byte, b *packedBlob) []byte {
 func (p *parsedIndex) parse(doc []byte) error {
 	p.supersedes, p.packs, p.blobs, p.ends = p.supersedes[:0], p.packs[:0], p.blobs[:0], p.ends[:0]
 	s := &jsonScanner{b: doc}
+	isIndex := false
 	err := s.object(func(key []byte) error {
 		switch string(key) {
 		case "packs":
+			isIndex = true
 			return s.array(func() error { return p.parsePack(s) })
 		case "supersedes":
 			return s.array(func() error {
@@ -80,6 +82,9 @@ func (p *parsedIndex) parse(doc []byte) error {
 	}
 	if err != nil {
 		return damaged("index at byte %d: %w", s.i, err)
+	}
+	if !isIndex { // a file of another type, in the wrong place
+		return damaged("not an index: it lists no packs")
 	}
 	start := 0
 	for i, end := range p.ends {
