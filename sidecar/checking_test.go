@@ -57,6 +57,12 @@ func TestTurnsTakeSuspectsThenTheLeastRecentlyRead(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	// What was read comes behind what was only seen at the same time.
+	times.Read(packs[3].ID, now)
+	note(times, packs, now)
+	if got := turns(packs, times, nil); got[0] != packs[4] || got[1] != packs[3] {
+		t.Errorf("seen or read at once: %v", got)
+	}
 	// Without a record, repeated choices come around all the same.
 	seen := map[repository.ID]bool{}
 	for range 200 {
@@ -161,10 +167,10 @@ func (s *shop) cheap() {
 	}
 }
 
-// noise is data that does not compress, the same each time.
-func noise(size int) []byte {
+// noise is data that does not compress, the same for the same seed.
+func noise(seed byte, size int) []byte {
 	out := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(out) // never fails
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(out) // never fails
 	return out
 }
 
@@ -191,7 +197,7 @@ func TestCheckRemembersDamage(t *testing.T) {
 	s := newShop(t)
 	s.service("app", map[string]string{"enable": "true"}, "data")
 	s.cheap()
-	if err := os.WriteFile(s.path("volumes", "shop_data", "big"), noise(700_000), 0o644); err != nil {
+	if err := os.WriteFile(s.path("volumes", "shop_data", "big"), noise(1, 700_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {

@@ -27,8 +27,12 @@ func turns(packs []repository.PackInfo, times *state.PackTimes, suspects []strin
 		if times == nil {
 			return 0
 		}
-		at, _ := times.When(p.ID)
-		return max(at.Unix(), 0)
+		at, read := times.When(p.ID)
+		order := 2 * max(at.Unix(), 0)
+		if read { // of one time, those first that were only seen
+			order++
+		}
+		return order
 	}
 	slices.SortStableFunc(packs, func(a, b repository.PackInfo) int { return cmp.Compare(when(a), when(b)) })
 	return packs

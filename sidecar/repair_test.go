@@ -21,7 +21,7 @@ func damagedShop(t *testing.T) *shop {
 	s := newShop(t)
 	s.service("app", map[string]string{"enable": "true"}, "data", "more")
 	s.cheap()
-	if err := os.WriteFile(s.path("volumes", "shop_data", "big"), noise(700_000), 0o644); err != nil {
+	if err := os.WriteFile(s.path("volumes", "shop_data", "big"), noise(1, 700_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {

@@ -28,6 +28,7 @@ type job struct {
 func (a *App) allJobs() []*job {
 	return []*job{
 		{name: "prune", variable: "RIPPLEBAK_PRUNE_SCHEDULE", cron: a.Settings.PruneSchedule, run: a.scheduledPrune},
+		{name: "check", variable: "RIPPLEBAK_CHECK_SCHEDULE", cron: a.Settings.CheckSchedule, run: a.scheduledCheck},
 	}
 }
 

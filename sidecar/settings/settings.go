@@ -34,6 +34,10 @@ type Settings struct {
 	Schedule string
 	// PruneSchedule is when unused data is removed: a cron expression, or Off.
 	PruneSchedule string
+	// CheckSchedule is when the repository is checked: a cron expression, or
+	// Off. CheckPeriod is within what time all of it is read.
+	CheckSchedule string
+	CheckPeriod   time.Duration
 	// Location is the zone of the schedule, from TZ.
 	Location *time.Location
 	// Host is the name under which snapshots are filed; empty for the
@@ -134,6 +138,8 @@ func table() []setting {
 		{"RIPPLEBAK_PROJECT", takeProject},
 		{"RIPPLEBAK_SCHEDULE", text(func(s *Settings) *string { return &s.Schedule })},
 		{"RIPPLEBAK_PRUNE_SCHEDULE", text(func(s *Settings) *string { return &s.PruneSchedule })},
+		{"RIPPLEBAK_CHECK_SCHEDULE", text(func(s *Settings) *string { return &s.CheckSchedule })},
+		{"RIPPLEBAK_CHECK_PERIOD", takeCheckPeriod},
 		{"RIPPLEBAK_KEEP", takeKeep},
 		{"RIPPLEBAK_KEEP_MINIMUM", takeKeepMinimum},
 		{"RIPPLEBAK_SHRINK_LIMIT", takeShrinkLimit},
@@ -167,6 +173,8 @@ func defaults() *Settings {
 	return &Settings{
 		Schedule:      "0 2 * * *",
 		PruneSchedule: "0 5 * * 0",
+		CheckSchedule: "0 5 * * 3",
+		CheckPeriod:   90 * day,
 		Location:      time.UTC,
 		LogLevel:      "info",
 		StateDir:      "/var/lib/ripplebak",
