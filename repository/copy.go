@@ -47,7 +47,7 @@ type SnapshotCopier struct {
 	opt      CopyOptions
 	// seen marks the source's trees of which everything is in the other, or is
 	// about to be.
-	seen  marks
+	seen  bitset
 	stats CopyStats
 }
 
@@ -58,7 +58,7 @@ func NewSnapshotCopier(ctx context.Context, from, to *Repository, w storage.Writ
 	if err != nil {
 		return nil, err
 	}
-	return &SnapshotCopier{from: from, to: to, w: wr, opt: opt, seen: newMarks(from.index.count)}, nil
+	return &SnapshotCopier{from: from, to: to, w: wr, opt: opt, seen: newBitset(from.index.count)}, nil
 }
 
 // Close ends the pipeline and waits for it.

@@ -7,16 +7,10 @@ import (
 	"slices"
 )
 
-// marks is a set of entries of an index, at a bit each.
-type marks []uint64
-
-func newMarks(n int) marks { return make(marks, (n+63)/64) }
-
-// mark adds an entry and says whether it is new.
-func (m marks) mark(n uint32) bool {
-	bit := uint64(1) << (n % 64)
-	fresh := m[n/64]&bit == 0
-	m[n/64] |= bit
+// mark adds a number and says whether it is new.
+func (b bitset) mark(n uint32) bool {
+	fresh := !b.has(n)
+	b.set(n)
 	return fresh
 }
 

@@ -16,6 +16,8 @@ import (
 type App struct {
 	Settings *settings.Settings
 	Log      zerolog.Logger
+	// From names the copy that is read in place of the repository; empty: none.
+	From string
 	// Progress is told how items come along. Nil: nobody.
 	Progress Progress
 	// Now is the clock.

@@ -21,6 +21,8 @@ type BackupOptions struct {
 	Services []string
 	// Wait is how long to wait for another run, and for the repository's lock.
 	Wait time.Duration
+	// CopyUntil ends copying to other repositories early; zero: when it is done.
+	CopyUntil time.Time
 }
 
 // BackupReport says what a backup did.
@@ -44,6 +46,8 @@ type BackupReport struct {
 	// Retention is nil where there is no policy, or a part of the project was
 	// saved.
 	Retention *RetentionReport `json:"retention,omitempty"`
+	// Copies is what was copied after the run.
+	Copies []CopyInfo `json:"copies,omitempty"`
 
 	only    []string // the services that it was limited to
 	changed []string // keys of items that have changed suddenly
@@ -58,6 +62,15 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	report, err = a.backUp(ctx, h, opt)
+	if report != nil && report.Snapshot != "" && ctx.Err() == nil {
+		a.copyAfterRun(ctx, h, opt, report) // nothing is held any more
+	}
+	return report, err
+}
+
+// backUp is the run itself: its locks are released when it returns.
+func (a *App) backUp(ctx context.Context, h *host, opt BackupOptions) (report *BackupReport, err error) {
 	id := newRunID()
 	release, err := a.begin(ctx, h, id, max(opt.Wait, lockPatience))
 	if err != nil {

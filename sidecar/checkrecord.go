@@ -21,7 +21,10 @@ type checkMemory struct {
 }
 
 func (a *App) checkMemory(v *vault) *checkMemory {
-	m := &checkMemory{dir: a.stateDir(), now: a.Now, there: map[string]bool{}, read: map[string]bool{}}
+	m := &checkMemory{now: a.Now, there: map[string]bool{}, read: map[string]bool{}}
+	if v.target.name == "" { // what is kept is of the repository, not of a copy
+		m.dir = a.stateDir()
+	}
 	if m.dir == nil {
 		return m
 	}

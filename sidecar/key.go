@@ -120,7 +120,7 @@ func (a *App) ChangeKeys(ctx context.Context, opt KeyOptions) (report *KeyReport
 
 // changeKeys decides, asks, and acts. Without a deleter keys can only be added.
 func (a *App) changeKeys(ctx context.Context, v *vault, del *repository.Deleter, opt KeyOptions) (*KeyReport, error) {
-	steps, err := a.keySteps(ctx, v.repo, opt)
+	steps, err := a.keySteps(ctx, v, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (a *App) changeKeys(ctx context.Context, v *vault, del *repository.Deleter,
 		}
 	}
 	// What a removal has to leave behind.
-	password := a.Settings.Password
+	password := v.target.password
 	if opt.Do == ChangePassword {
 		password = opt.NewPassword
 	}
@@ -163,7 +163,8 @@ func (a *App) changeKeys(ctx context.Context, v *vault, del *repository.Deleter,
 }
 
 // keySteps decides what is to be done. It changes nothing.
-func (a *App) keySteps(ctx context.Context, repo *repository.Repository, opt KeyOptions) ([]KeyStep, error) {
+func (a *App) keySteps(ctx context.Context, v *vault, opt KeyOptions) ([]KeyStep, error) {
+	repo, password := v.repo, v.target.password
 	switch opt.Do {
 	case AddKey:
 		return []KeyStep{{Do: AddKey, Cause: "for the new password"}}, nil
@@ -176,15 +177,15 @@ func (a *App) keySteps(ctx context.Context, repo *repository.Repository, opt Key
 		if err != nil {
 			return nil, err
 		}
-		if err := repo.ProveOtherKey(ctx, k.ID, a.Settings.Password); err != nil {
+		if err := repo.ProveOtherKey(ctx, k.ID, password); err != nil {
 			return nil, fmt.Errorf("remove key %s: %w", k.ID.Short(), err)
 		}
 		return []KeyStep{{Do: RemoveKey, Key: k.ID.String(), Cause: "it was named; its password stops working"}}, nil
 	case ChangePassword:
-		if opt.NewPassword == a.Settings.Password {
+		if opt.NewPassword == password {
 			return nil, errors.New("the new password is the old one: choose another")
 		}
-		old, err := repo.KeysOf(ctx, a.Settings.Password)
+		old, err := repo.KeysOf(ctx, password)
 		if err != nil {
 			return nil, err
 		}

@@ -39,11 +39,17 @@ type ItemInfo struct {
 // Snapshots lists the snapshots of the project that the settings name, or of
 // every project where they name none or all is set, oldest first.
 func (a *App) Snapshots(ctx context.Context, all bool) (out []SnapshotInfo, err error) {
-	v, err := a.openVault(ctx, a.stateDir(), false)
+	dir := a.stateDir()
+	v, err := a.openVault(ctx, dir, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	if dir != nil && a.From == "" {
+		if h, err := dir.History(); err == nil {
+			a.warnOfCopies(h)
+		}
+	}
 	if err := v.repo.LoadIndex(ctx); err != nil {
 		return nil, err
 	}

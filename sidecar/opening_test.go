@@ -46,7 +46,7 @@ func TestF28_OpeningSaysWhatIsWrong(t *testing.T) {
 				}
 				faulty.Arm(f)
 			}
-			v := &vault{store: storage.Retry(faulty, storage.RetryOptions{Sleep: func(context.Context, time.Duration) error { return nil }})}
+			v := &vault{target: s.app.primary(), store: storage.Retry(faulty, storage.RetryOptions{Sleep: func(context.Context, time.Duration) error { return nil }})}
 			if err := s.app.openRepository(t.Context(), v, nil, false); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}

@@ -67,7 +67,34 @@ func (r *restore) saveOverwritten(ctx context.Context) (*BackupReport, error) {
 	if len(p.Items) == 0 {
 		return nil, nil
 	}
-	return r.app.carryOut(ctx, r.host, p, r.found, r.vault, newRunID(), true)
+	ctx, v, done, err := r.safetyVault(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report, err := r.app.carryOut(ctx, r.host, p, r.found, v, newRunID(), true)
+	return report, errors.Join(err, done())
+}
+
+// safetyVault is where the safety snapshot goes: to the repository, also when
+// the restore reads from a copy. That may be far away, have a retention of its
+// own, or be out of reach for writing, and nobody looks for the snapshot there.
+func (r *restore) safetyVault(ctx context.Context) (locked context.Context, v *vault, done func() error, err error) {
+	if r.vault.target.name == "" {
+		return ctx, r.vault, func() error { return nil }, nil
+	}
+	v, err = r.app.openTarget(ctx, r.app.primary(), r.host.state, false)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("it belongs into the repository, also when a copy is restored from: %w", err)
+	}
+	err = r.app.lockShared(ctx, v, r.host, r.opt.Wait)
+	if err == nil {
+		locked = v.lock.Context()
+		err = v.repo.LoadIndex(locked)
+	}
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, v.close(ctx))
+	}
+	return locked, v, func() error { return v.close(ctx) }, nil
 }
 
 // onlyPartial reports whether all that is missing is files that could not be

@@ -151,7 +151,7 @@ func (a *App) scheduledRun(ctx context.Context, s *schedule.Schedule) {
 	a.Log.Info().Msg("run started")
 	// What a run took is given back: until the next one there is nothing to do.
 	defer debug.FreeOSMemory()
-	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait})
+	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait, CopyUntil: s.Next(a.Now())})
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -192,5 +192,6 @@ func (a *App) Health() error {
 	if err != nil {
 		return err
 	}
+	a.warnOfCopies(h)
 	return errors.Join(h.Healthy(a.Now()), h.Check.Healthy())
 }

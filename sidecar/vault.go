@@ -13,16 +13,16 @@ import (
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
-	"github.com/ripplebak/ripplebak/storage/location"
 	"github.com/ripplebak/ripplebak/storage/s3"
 )
 
 // vault is the opened repository with the storage that it lies in. It hands
 // out what can read, write and lock; what can delete is never asked for.
 type vault struct {
-	store storage.AppendStore
-	repo  *repository.Repository
-	lock  *repository.Lock
+	target target
+	store  storage.AppendStore
+	repo   *repository.Repository
+	lock   *repository.Lock
 	// requests counts what is asked of the storage.
 	requests *storage.Requests
 }
@@ -35,29 +35,10 @@ func (v *vault) close(ctx context.Context) error {
 	return errors.Join(err, v.store.Close())
 }
 
-// openStore reaches the storage. Every fault that can be seen from outside is
-// seen here, before a service is touched. What it is asked is counted, unless
-// requests is nil.
+// openStore reaches the storage of the repository that backups go to. What it
+// is asked is counted, unless requests is nil.
 func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storage.AppendStore, error) {
-	if a.Settings.Repository == "" {
-		return nil, errors.New("no repository is named: set RIPPLEBAK_REPOSITORY, for example to s3:https://HOST/BUCKET/PREFIX")
-	}
-	if a.Settings.Password == "" {
-		return nil, errors.New("no password is set: set RIPPLEBAK_PASSWORD, or RIPPLEBAK_PASSWORD_FILE")
-	}
-	loc, err := location.Parse(a.Settings.Repository)
-	if err != nil {
-		return nil, fmt.Errorf("RIPPLEBAK_REPOSITORY: %w", err)
-	}
-	return location.Open(ctx, loc, a.Settings.Env, location.Options{
-		S3Style:      a.s3Style(),
-		StallTimeout: min(a.Settings.Stall, time.Minute),
-		Requests:     requests,
-		Limits:       a.transferLimits(),
-		AppendOnly:   a.Settings.AppendOnly,
-		S3Lock:       a.s3Lock(),
-		Log:          func(msg string) { a.Log.Warn().Msg(a.Redactor().Redact(msg)) },
-	})
+	return a.openStorage(ctx, a.primary(), requests)
 }
 
 // s3Lock is how long what is stored in S3 is locked; nil where it is not.
@@ -74,18 +55,21 @@ func (a *App) transferLimits() *storage.Limits {
 	return a.limits
 }
 
-func (a *App) s3Style() string {
-	if a.Settings.S3Style == "auto" {
-		return ""
+// openVault opens the repository, or the copy that From names. With create it
+// is made where there is none, unless this sidecar has seen one at this place
+// before.
+func (a *App) openVault(ctx context.Context, dir *state.Dir, create bool) (*vault, error) {
+	t, err := a.source()
+	if err != nil {
+		return nil, err
 	}
-	return a.Settings.S3Style
+	return a.openTarget(ctx, t, dir, create)
 }
 
-// openVault opens the repository. With create it is made where there is none,
-// unless this sidecar has seen one at this place before.
-func (a *App) openVault(ctx context.Context, dir *state.Dir, create bool) (*vault, error) {
-	v := &vault{requests: &storage.Requests{}}
-	store, err := a.openStore(ctx, v.requests)
+// openTarget is openVault for any target.
+func (a *App) openTarget(ctx context.Context, t target, dir *state.Dir, create bool) (*vault, error) {
+	v := &vault{target: t, requests: &storage.Requests{}}
+	store, err := a.openStorage(ctx, t, v.requests)
 	if err != nil {
 		return nil, err
 	}
@@ -118,17 +102,17 @@ func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, crea
 		}
 		return fmt.Errorf("%w: %w", repository.ErrNoRepository, err)
 	}
-	if err := a.mayCreate(dir, v.store.Reader().Location()); err != nil {
+	if err := a.mayCreate(dir, v); err != nil {
 		return err
 	}
 	if err := v.store.Writer().Provision(ctx); err != nil {
 		return err
 	}
-	err = repository.Init(ctx, v.store.Reader(), v.store.Writer(), a.Settings.Password, repository.InitOptions{KDF: a.kdf})
+	err = repository.Init(ctx, v.store.Reader(), v.store.Writer(), v.target.password, repository.InitOptions{KDF: a.kdf, Polynomial: v.target.polynomial})
 	if err != nil && !errors.Is(err, repository.ErrExist) {
 		return err
 	}
-	if v.repo, err = repository.Open(ctx, v.store.Reader(), a.Settings.Password, opt); err != nil {
+	if v.repo, err = repository.Open(ctx, v.store.Reader(), v.target.password, opt); err != nil {
 		return err
 	}
 	a.Log.Info().Str("repository", v.store.Reader().Location()).Str("id", v.repo.Config().ID).Msg("repository created")
@@ -140,7 +124,7 @@ func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, crea
 // each run. Once something is wrong the probe says it better, or that it has
 // passed; then it is tried again, and as often as it takes.
 func (a *App) unlockRepository(ctx context.Context, v *vault, opt repository.Options) (err error) {
-	v.repo, err = repository.Open(storage.Impatient(ctx), v.store.Reader(), a.Settings.Password, opt)
+	v.repo, err = repository.Open(storage.Impatient(ctx), v.store.Reader(), v.target.password, opt)
 	if err == nil || errors.Is(err, repository.ErrWrongPassword) || errors.Is(err, repository.ErrDamaged) {
 		return err
 	}
@@ -148,25 +132,30 @@ func (a *App) unlockRepository(ctx context.Context, v *vault, opt repository.Opt
 		return perr
 	}
 	if storage.Retryable(err) {
-		v.repo, err = repository.Open(ctx, v.store.Reader(), a.Settings.Password, opt)
+		v.repo, err = repository.Open(ctx, v.store.Reader(), v.target.password, opt)
 	}
 	return err
 }
 
 // mayCreate refuses to make a new repository where one has been before.
-func (a *App) mayCreate(dir *state.Dir, place string) error {
-	if dir == nil {
+func (a *App) mayCreate(dir *state.Dir, v *vault) error {
+	if dir == nil || v.target.renew {
 		return nil
 	}
 	h, err := dir.History()
+	place := v.store.Reader().Location()
+	seen, anew := state.Seen{Repository: h.Repository, Location: h.Location}, "init"
+	if v.target.name != "" {
+		seen, anew = h.Copies[v.target.name].Seen, "copy --init"
+	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w at %s, and whether there was one is not known (%w): bring it back, or if there never was one, run \"init\"", repository.ErrNoRepository, place, err)
+		return fmt.Errorf("%w at %s, and whether there was one is not known (%w): bring it back, or if there never was one, run %q", repository.ErrNoRepository, place, err, anew)
 	case h.Lost:
-		return fmt.Errorf("%w at %s, and whether there was one is not known, because the record of it was damaged (it is kept as %s in the state volume): bring it back, or if there never was one, run \"init\"",
-			repository.ErrNoRepository, place, state.DamagedHistory)
-	case h.Repository != "" && h.Location == place:
-		return fmt.Errorf("%w: %s held repository %.8s when this sidecar last used it; bring it back, or if it is to be abandoned, run \"init\"", ErrRepositoryGone, place, h.Repository)
+		return fmt.Errorf("%w at %s, and whether there was one is not known, because the record of it was damaged (it is kept as %s in the state volume): bring it back, or if there never was one, run %q",
+			repository.ErrNoRepository, place, state.DamagedHistory, anew)
+	case seen.Repository != "" && seen.Location == place:
+		return fmt.Errorf("%w: %s held repository %.8s when this sidecar last used it; bring it back, or if it is to be abandoned, run %q", ErrRepositoryGone, place, seen.Repository, anew)
 	}
 	return nil
 }
@@ -191,6 +180,12 @@ func (a *App) remember(dir *state.Dir, v *vault) error {
 	}
 	id, place := v.repo.Config().ID, v.store.Reader().Location()
 	h, err := dir.History()
+	if name := v.target.name; name != "" {
+		if seen := (state.Seen{Repository: id, Location: place}); err != nil || h.Copies[name].Seen != seen {
+			a.recordCopy(dir, name, func(c *state.CopyHistory) { *c = state.CopyHistory{Seen: seen} })
+		}
+		return nil
+	}
 	if err == nil && h.Repository == id && h.Location == place {
 		return nil
 	}

@@ -80,6 +80,9 @@ func (s *session) showBackup(r *sidecar.BackupReport) error {
 		if r.Snapshot != "" {
 			fmt.Fprintf(out, "snapshot %s\n", r.Snapshot)
 		}
+		for _, c := range r.Copies {
+			s.writeCopy(out, c, false)
+		}
 		return nil
 	})
 }

@@ -32,6 +32,7 @@ func (p *program) checkCommand() *cobra.Command {
 	cmd.Flags().StringVar(&opt.Subset, "read-data-subset", "", "read a `part`: n/t, a percentage, or a size")
 	cmd.MarkFlagsMutuallyExclusive("read-data", "read-data-subset")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, _ []string) error {
 		report, err := s.app.Check(ctx, opt)
 		if report == nil {

@@ -28,6 +28,7 @@ func (p *program) diffCommand() *cobra.Command {
 		Args:    arguments(2, "the first SNAPSHOT", "the second SNAPSHOT"),
 	}
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		out := differences{newStream(s)}
 		report, err := s.app.Diff(ctx, args[0], args[1], out.add)

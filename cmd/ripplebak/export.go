@@ -43,6 +43,7 @@ func (p *program) exportCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&opt.Recipients, "recipient", nil, "encrypt to this recipient of age; can be repeated")
 	cmd.Flags().StringArrayVarP(&opt.RecipientFiles, "recipients-file", "R", nil, "encrypt to the recipients in this file; can be repeated")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		opt.Snapshot = args[0]
 		if len(args) > 1 {

@@ -40,6 +40,7 @@ func (p *program) findCommand() *cobra.Command {
 	cmd.Flags().StringVar(&newer, "newer", "", "only files changed since then")
 	cmd.Flags().StringVar(&older, "older", "", "only files not changed since then")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		opt.Patterns = args
 		for _, f := range []struct {

@@ -46,6 +46,8 @@ type fixture struct {
 	changed   sidecar.KeyOptions
 	called    []string
 	keeping
+
+	copyFixture
 }
 
 func (f *fixture) call(ctx context.Context, name string) error {
@@ -212,7 +214,7 @@ func fixedBackup() *sidecar.BackupReport {
 	at := func(s int) time.Time { return noon().Add(time.Duration(s) * time.Second) }
 	return &sidecar.BackupReport{
 		Snapshot: "4f2a1c0b9d8e7f60514233241506f7e8d9cabb0c1d2e3f405162738495a6b7c8", Project: "shop",
-		Started: at(0), Seconds: 12.5, Complete: false,
+		Started: at(0), Seconds: 12.5, Complete: false, Copies: fixedCopies(),
 		Items: []manifest.Item{
 			{Kind: manifest.Dump, Service: "db", Name: "shop", State: manifest.Good, Started: at(1), Finished: at(3), Bytes: 1 << 20, Files: 1, Keep: []string{"daily=7", "default"},
 				Recent:   []manifest.Mark{{Time: at(-86400), Bytes: 1 << 20, Files: 1}},
@@ -328,5 +330,7 @@ func fixed() *fixture {
 		plan: fixedPlan(), backup: fixedBackup(), restore: fixedRestore(), snapshots: fixedSnapshots(),
 		entries: fixedEntries(), check: fixedCheck(), init: fixedInit(), keys: fixedKeys(), keyReport: fixedKeyReport(),
 		keeping: fixedKeeping(),
+
+		copyFixture: copyFixture{copied: fixedCopy()},
 	}
 }

@@ -52,6 +52,7 @@ func jsonCases() []jsonCase {
 		{"key add", []string{"key", "add", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
 		{"key remove", []string{"key", "remove", "--yes", "5b2f", "--json"}, repository.ErrNoKeyLeft, exitFailed, reflect.TypeFor[sidecar.KeyReport]()},
 		{"key passwd", []string{"key", "passwd", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
+		{"copy", []string{"copy", "--json"}, sidecar.ErrCopyFailed, exitFailed, reflect.TypeFor[sidecar.CopyReport]()},
 		{"version", []string{"version", "--json"}, nil, exitDone, reflect.TypeFor[buildInfo]()},
 	}...)
 }

@@ -37,6 +37,7 @@ func (p *program) keyListCommand() *cobra.Command {
 		Args:    arguments(0),
 	}
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, _ []string) error {
 		list, err := s.app.Keys(ctx)
 		if err != nil {
@@ -114,6 +115,7 @@ func (p *program) changesKeys(cmd *cobra.Command, opt *sidecar.KeyOptions, asks 
 		f.StringVar(&file, "new-password-file", "", "read the new password from this `file`")
 	}
 	addJSON(cmd)
+	cmd.Flags().String("from", "", "change the keys of this `copy`, not of the repository: copy, copy2, ...")
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) (err error) {
 		if asks {
 			opt.Key = args[0]

@@ -33,6 +33,7 @@ func (p *program) lsCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "show mode, links, owner, group, size, time and link targets")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		below := ""
 		if len(args) > 1 {

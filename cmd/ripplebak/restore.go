@@ -44,6 +44,7 @@ func (p *program) restoreCommand() *cobra.Command {
 	f.BoolVar(&opt.DryRun, "dry-run", false, "verify, print the plan, and do nothing")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		opt.Snapshot = args[0]
 		if err := s.mayAsk(yes || opt.DryRun); err != nil {

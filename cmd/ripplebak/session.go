@@ -38,7 +38,7 @@ func (p *program) begin(cmd *cobra.Command, args []string) (*session, error) {
 	}
 	app := &sidecar.App{
 		Settings: set, Now: p.now, Version: p.build.Version,
-		Command: commandLine(cmd, args), Crash: crashPoint(p.env),
+		Command: commandLine(cmd, args), From: readsFrom(cmd), Crash: crashPoint(p.env),
 	}
 	s := &session{program: p, settings: set, redactor: app.Redactor(), json: wantsJSON(cmd)}
 	s.jsonLog = set.LogFormat == "json" || set.LogFormat == "" && (s.json || !p.errTerminal)

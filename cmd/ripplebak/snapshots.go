@@ -26,6 +26,7 @@ func (p *program) snapshotsCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list other projects' snapshots too")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, _ []string) error {
 		list, err := s.app.Snapshots(ctx, all)
 		if err != nil {

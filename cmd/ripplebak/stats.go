@@ -27,6 +27,7 @@ func (p *program) statsCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "measure other projects' snapshots too")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		report, err := s.app.Stats(ctx, args, all)
 		if err != nil {

@@ -30,6 +30,7 @@ func (p *program) unlockCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&opt.DryRun, "dry-run", false, "list the locks, and remove none")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, _ []string) error {
 		if err := s.mayAsk(yes || opt.DryRun || !opt.All); err != nil {
 			return err

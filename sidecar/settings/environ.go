@@ -55,10 +55,16 @@ func resolve(environ []string, readFile func(string) ([]byte, error)) (map[strin
 	return vars, errs
 }
 
+// isPath says that a copy's variable is a path itself, and no twin.
+func isPath(name string) bool {
+	rest, ok := ofCopy(name)
+	return ok && slices.Contains(awsFiles(), rest)
+}
+
 func twins(vars map[string]string) []string {
 	var out []string
 	for name := range vars {
-		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, "_FILE") {
+		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, "_FILE") && !isPath(name) {
 			out = append(out, name)
 		}
 	}

@@ -90,6 +90,9 @@ type Settings struct {
 	S3Lock     string
 	S3LockDays int
 
+	// Copies are further repositories, to which snapshots are copied.
+	Copies []Copy
+
 	vars map[string]string
 }
 
@@ -108,10 +111,16 @@ func (s *Settings) Secrets() []string {
 			out = append(out, v)
 		}
 	}
+	for _, c := range s.Copies {
+		out = append(out, inAddress(c.Repository)...)
+	}
 	return append(out, inAddress(s.Repository)...)
 }
 
 func isSecret(name string) bool {
+	if rest, ok := ofCopy(name); ok {
+		return rest == "PASSWORD" || isSecret(rest)
+	}
 	switch name {
 	case "RIPPLEBAK_PASSWORD", "RIPPLEBAK_NEW_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
 		"AWS_CONTAINER_AUTHORIZATION_TOKEN", "RESTIC_REST_PASSWORD":
@@ -203,7 +212,7 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (*Settings, e
 	for _, name := range composeOnly() {
 		known[name] = true
 	}
-	for _, t := range table() {
+	for _, t := range append(table(), copyTable(vars)...) {
 		known[t.name] = true
 		value := vars[t.name]
 		if value == "" {
@@ -214,6 +223,7 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (*Settings, e
 		}
 	}
 	errs = append(errs, unknown(vars, known)...)
+	errs = append(errs, s.completeCopies()...)
 	if err := takeZone(s, vars["TZ"]); err != nil {
 		errs = append(errs, err)
 	}

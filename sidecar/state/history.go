@@ -29,6 +29,8 @@ type History struct {
 	ServingSince time.Time `json:"serving_since,omitzero"`
 	// Interval is how far apart scheduled runs are.
 	Interval time.Duration `json:"interval,omitempty"`
+	// Copies are the copies of the repository, by name.
+	Copies map[string]CopyHistory `json:"copies,omitempty"`
 	// Check is what checks of the repository left.
 	Check CheckHistory `json:"check,omitzero"`
 	// Lost says that an earlier record could not be read, and with it which
