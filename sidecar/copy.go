@@ -54,6 +54,8 @@ type CopyInfo struct {
 	// Bytes is what their new blobs hold, BytesStored what the copy grew by.
 	Bytes       int64 `json:"bytes"`
 	BytesStored int64 `json:"bytes_stored"`
+	// Removed is how many snapshots the copy's own policy removed from it.
+	Removed int `json:"removed,omitempty"`
 	// BehindSince is the time of the oldest snapshot that is newer than all in
 	// the copy; absent where the newest is there.
 	BehindSince time.Time `json:"behind_since,omitzero"`
@@ -121,7 +123,8 @@ func (a *App) copyTo(ctx context.Context, h *host, dir *state.Dir, targets []tar
 	if ctx, err = a.lockForRestore(ctx, v, h, opt.Wait); err != nil {
 		return nil, err
 	}
-	wanted, err := a.wantedSnapshots(ctx, v.repo, opt.Snapshots)
+	project := a.ownProject(ctx)
+	wanted, err := a.wantedSnapshots(ctx, v.repo, project, opt.Snapshots)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +134,7 @@ func (a *App) copyTo(ctx context.Context, h *host, dir *state.Dir, targets []tar
 	report = &CopyReport{Repository: v.store.Reader().Location(), DryRun: opt.DryRun, Copies: []CopyInfo{}}
 	var errs []error
 	for _, t := range targets {
-		c := &copying{app: a, host: h, dir: dir, from: v, target: t, opt: opt, wanted: wanted, info: CopyInfo{Name: t.label(), Snapshots: []CopyStep{}}}
+		c := &copying{app: a, host: h, dir: dir, from: v, target: t, opt: opt, wanted: wanted, project: project, info: CopyInfo{Name: t.label(), Snapshots: []CopyStep{}}}
 		if err := c.run(ctx); err != nil {
 			c.info.Error = a.Redactor().Redact(err.Error())
 			errs = append(errs, fmt.Errorf("%s: %w", t.label(), err))
@@ -157,14 +160,13 @@ func (t target) label() string {
 // wantedSnapshots are the snapshots that a copy should have, newest first: those
 // named, or the project's own but for safety snapshots, which are about one
 // machine's past.
-func (a *App) wantedSnapshots(ctx context.Context, repo *repository.Repository, named []string) ([]repository.StoredSnapshot, error) {
+func (a *App) wantedSnapshots(ctx context.Context, repo *repository.Repository, project string, named []string) ([]repository.StoredSnapshot, error) {
 	list, err := a.snapshotsOf(ctx, repo, true)
 	if err != nil {
 		return nil, err
 	}
 	slices.Reverse(list)
 	if len(named) == 0 {
-		project := a.ownProject(ctx)
 		if project == "" {
 			return nil, errors.New("it is not known which project's snapshots to copy: set RIPPLEBAK_PROJECT, or name snapshots")
 		}

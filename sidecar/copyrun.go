@@ -12,14 +12,15 @@ import (
 
 // copying is one copy while it is brought up to date.
 type copying struct {
-	app    *App
-	host   *host
-	dir    *state.Dir
-	from   *vault
-	target target
-	opt    CopyOptions
-	wanted []repository.StoredSnapshot // newest first
-	info   CopyInfo
+	app     *App
+	host    *host
+	dir     *state.Dir
+	from    *vault
+	target  target
+	opt     CopyOptions
+	wanted  []repository.StoredSnapshot // newest first
+	project string
+	info    CopyInfo
 	// compared says that it is known what the copy lacks.
 	compared bool
 }
@@ -33,10 +34,14 @@ func (c *copying) run(ctx context.Context) (err error) {
 	}
 	if v == nil { // a dry run, and there is nothing yet
 		c.info.Create = true
+		if err := c.leaveOut(ctx, nil, nil, nil); err != nil {
+			return err
+		}
 		c.decide(nil)
 		return nil
 	}
-	defer func() { err = errors.Join(err, v.close(ctx)) }()
+	unlocked := ctx
+	defer func() { err = errors.Join(err, v.close(unlocked)) }()
 	c.info.Repository = v.store.Reader().Location()
 	if v.repo.Config().ID == c.from.repo.Config().ID {
 		return errSameRepository
@@ -55,14 +60,22 @@ func (c *copying) run(ctx context.Context) (err error) {
 		c.app.Log.Warn().Str("copy", c.info.Name).Msg(c.app.Redactor().Redact(d.Error()))
 	}
 	in := repository.FindCopies(there)
-	c.decide(in)
-	if c.opt.DryRun || len(c.info.Snapshots) == 0 {
-		return nil
-	}
-	if err := v.repo.LoadIndex(ctx); err != nil {
+	if err := c.leaveOut(ctx, v, there, in); err != nil {
 		return err
 	}
-	return c.carryOut(ctx, v, in)
+	c.decide(in)
+	if c.opt.DryRun {
+		return nil
+	}
+	if len(c.info.Snapshots) > 0 {
+		if err := v.repo.LoadIndex(ctx); err != nil {
+			return err
+		}
+		if err := c.carryOut(ctx, v, in); err != nil {
+			return err
+		}
+	}
+	return c.retain(unlocked, v)
 }
 
 // open opens the copy's repository, and makes it where there is none; in a dry

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ripplebak/ripplebak/retention"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/location"
@@ -22,6 +23,7 @@ type target struct {
 	password string
 	secret   string // the variable with the password, for messages
 	style    string
+	keep     retention.Policy // of a copy
 	env      func(string) string
 	// lock is how long what is stored in S3 is locked; nil where it is not.
 	lock *s3.ObjectLock
@@ -43,7 +45,7 @@ func (a *App) primary() target {
 func (a *App) copyTarget(c settings.Copy) target {
 	return target{
 		name: c.Name, place: c.Repository, variable: c.Variable("TO"), password: c.Password, secret: c.Variable("PASSWORD"),
-		style: c.S3Style, env: a.Settings.CopyEnv(c),
+		style: c.S3Style, keep: c.Keep, env: a.Settings.CopyEnv(c),
 	}
 }
 

@@ -91,6 +91,9 @@ func (s *session) writeCopy(out io.Writer, c sidecar.CopyInfo, dry bool) {
 			fmt.Fprintf(out, "  NOT copied %s of %s\n", short, when)
 		}
 	}
+	if c.Removed > 0 {
+		fmt.Fprintf(out, "  %d old snapshots were removed\n", c.Removed)
+	}
 	if c.BytesStored > 0 {
 		fmt.Fprintf(out, "  stored %s\n", size(c.BytesStored))
 	}

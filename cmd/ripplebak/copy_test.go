@@ -22,7 +22,7 @@ func (f *fixture) Copy(ctx context.Context, opt sidecar.CopyOptions) (*sidecar.C
 
 func fixedCopies() []sidecar.CopyInfo {
 	return []sidecar.CopyInfo{
-		{Name: "copy", Repository: "/mnt/disk", Present: 3, Bytes: 4 << 20, BytesStored: 2 << 20, BehindSince: noon(), Error: "no space left", Snapshots: []sidecar.CopyStep{
+		{Name: "copy", Repository: "/mnt/disk", Present: 3, Bytes: 4 << 20, BytesStored: 2 << 20, Removed: 1, BehindSince: noon(), Error: "no space left", Snapshots: []sidecar.CopyStep{
 			{Snapshot: "4f2a1c0b9d8e7f60", Time: noon(), Cause: "the copy does not have it", Copy: "99aabbccddeeff00"},
 			{Snapshot: "5a2a1c0b9d8e7f60", Time: noon(), Cause: "the copy does not have it"},
 		}},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ripplebak/ripplebak/retention"
 )
 
 // Copy is a further repository, to which snapshots are copied.
@@ -16,6 +18,8 @@ type Copy struct {
 	Repository, Password string
 	// S3Style is auto, path or virtual.
 	S3Style string
+	// Keep is the policy of what stays in the copy; empty: everything.
+	Keep retention.Policy
 
 	prefix string // of its variables
 }
@@ -82,6 +86,11 @@ func copyTable(vars map[string]string) (out []setting) {
 			setting{p + "TO", text(own(func(c *Copy) *string { return &c.Repository }))},
 			setting{p + "PASSWORD", text(own(func(c *Copy) *string { return &c.Password }))},
 			setting{p + "S3_STYLE", oneOf(own(func(c *Copy) *string { return &c.S3Style }), "auto", "path", "virtual")})
+		out = append(out, setting{p + "KEEP", func(s *Settings, v string) error {
+			keep, err := parseKeep(v)
+			s.copyWith(p, n).Keep = keep
+			return err
+		}})
 		for _, name := range append(awsVariables(), restVariables()...) {
 			out = append(out, setting{p + name, func(s *Settings, _ string) error { s.copyWith(p, n); return nil }})
 		}

@@ -9,7 +9,7 @@ import (
 func TestCopiesAreRead(t *testing.T) {
 	s, err := Load([]string{
 		"RIPPLEBAK_REPOSITORY=/backups", "RIPPLEBAK_PASSWORD=secret one", "AWS_ACCESS_KEY_ID=main-id", "AWS_SECRET_ACCESS_KEY=main-key", "AWS_REGION=eu-1",
-		"RIPPLEBAK_COPY_TO=/mnt/disk", "RESTIC_REST_PASSWORD=main-rest", "RIPPLEBAK_COPY2_RESTIC_REST_PASSWORD=copy-rest",
+		"RIPPLEBAK_COPY_TO=/mnt/disk", "RIPPLEBAK_COPY_KEEP=daily=7", "RESTIC_REST_PASSWORD=main-rest", "RIPPLEBAK_COPY2_RESTIC_REST_PASSWORD=copy-rest",
 		"RIPPLEBAK_COPY3_TO=rest:https://joe:in-address@host/", "RIPPLEBAK_COPY2_TO=s3:https://host/bucket", "RIPPLEBAK_COPY2_PASSWORD_FILE=/pw", "RIPPLEBAK_COPY2_S3_STYLE=path",
 		"RIPPLEBAK_COPY2_AWS_ACCESS_KEY_ID=copy-id", "RIPPLEBAK_COPY2_AWS_SECRET_ACCESS_KEY_FILE=/key",
 		"RIPPLEBAK_COPY2_AWS_SHARED_CREDENTIALS_FILE=/credentials", "HOME=/root",
@@ -18,7 +18,7 @@ func TestCopiesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, ok := s.Copy("copy")
-	if !ok || one.Repository != "/mnt/disk" || one.Password != "secret one" || one.Variable("TO") != "RIPPLEBAK_COPY_TO" {
+	if !ok || one.Repository != "/mnt/disk" || one.Password != "secret one" || one.Variable("TO") != "RIPPLEBAK_COPY_TO" || one.Keep.String() != "daily=7" {
 		t.Errorf("%+v", one)
 	}
 	two, ok := s.Copy("copy2")
@@ -50,14 +50,14 @@ func TestCopiesAreRead(t *testing.T) {
 func TestCopiesWithFaults(t *testing.T) {
 	_, err := Load([]string{
 		"RIPPLEBAK_COPY3_PASSWORD=hunter2", "RIPPLEBAK_COPY_TOO=/x", "RIPPLEBAK_COPY10_TO=/x",
-		"RIPPLEBAK_COPY_S3_STYLE=hunter2", "RIPPLEBAK_COPY_TO=/x", "RIPPLEBAK_COPY_TO_FILE=/y",
+		"RIPPLEBAK_COPY_S3_STYLE=hunter2", "RIPPLEBAK_COPY_KEEP=hunter2", "RIPPLEBAK_COPY_TO=/x", "RIPPLEBAK_COPY_TO_FILE=/y",
 	}, files(map[string]string{"/y": "z"}))
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
 		"RIPPLEBAK_COPY3_TO is not set", "RIPPLEBAK_COPY_TOO is unknown: did you mean RIPPLEBAK_COPY_TO?",
-		"RIPPLEBAK_COPY10_TO is unknown", "RIPPLEBAK_COPY_S3_STYLE: must be one of", "RIPPLEBAK_COPY_TO and RIPPLEBAK_COPY_TO_FILE are both set",
+		"RIPPLEBAK_COPY10_TO is unknown", "RIPPLEBAK_COPY_S3_STYLE: must be one of", "RIPPLEBAK_COPY_KEEP: ", "RIPPLEBAK_COPY_TO and RIPPLEBAK_COPY_TO_FILE are both set",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the errors do not say %q:\n%v", want, err)

@@ -10,12 +10,17 @@ import (
 
 // takeKeep reads a policy. Its error says what is wrong without the value.
 func takeKeep(s *Settings, v string) (err error) {
-	s.Keep, err = retention.Parse(v)
+	s.Keep, err = parseKeep(v)
+	return err
+}
+
+func parseKeep(v string) (retention.Policy, error) {
+	p, err := retention.Parse(v)
 	var rule *retention.RuleError
 	if errors.As(err, &rule) && rule.Rule != "" {
-		return &retention.RuleError{Reason: "a part of it " + rule.Reason, Nearest: rule.Nearest}
+		return p, &retention.RuleError{Reason: "a part of it " + rule.Reason, Nearest: rule.Nearest}
 	}
-	return err
+	return p, err
 }
 
 // takeKeepMinimum reads a number of snapshots. None at all is refused: what a
