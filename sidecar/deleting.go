@@ -21,15 +21,25 @@ type deleting struct {
 	deleter *repository.Deleter
 }
 
-// openDeleting opens the repository, which must exist, for a command that
-// deletes. It waits for the locks of others at most as long as given. The
-// index is not loaded. The caller closes it. The error is ErrAppendOnly, before
-// anything is opened or locked, where the settings forbid it.
+// openDeleting opens the repository, or the copy that From names, for a command
+// that deletes. It must exist. It waits for the locks of others at most as long
+// as given. The index is not loaded. The caller closes it. The error is
+// ErrAppendOnly, before anything is opened or locked, where the settings forbid
+// it.
 func (a *App) openDeleting(ctx context.Context, h *host, dir *state.Dir, wait time.Duration) (*deleting, error) {
+	t, err := a.source()
+	if err != nil {
+		return nil, err
+	}
+	return a.openDeletingIn(ctx, t, h, dir, wait)
+}
+
+// openDeletingIn is openDeleting for any target.
+func (a *App) openDeletingIn(ctx context.Context, t target, h *host, dir *state.Dir, wait time.Duration) (*deleting, error) {
 	if a.Settings.AppendOnly {
 		return nil, ErrAppendOnly
 	}
-	v, err := a.openVault(ctx, dir, false)
+	v, err := a.openTarget(ctx, t, dir, false)
 	if err != nil {
 		return nil, err
 	}

@@ -29,10 +29,12 @@ type PruneOptions struct {
 
 // PruneReport says what a prune did, or would do.
 type PruneReport struct {
-	Repository string      `json:"repository"`
-	DryRun     bool        `json:"dry_run"`
-	Steps      []PruneStep `json:"steps"`
-	Snapshots  int         `json:"snapshots"`
+	Repository string `json:"repository"`
+	// Copy is what the settings call it where it is a copy.
+	Copy      string      `json:"copy,omitempty"`
+	DryRun    bool        `json:"dry_run"`
+	Steps     []PruneStep `json:"steps"`
+	Snapshots int         `json:"snapshots"`
 	// Packs, Bytes and so on are those of before, as far as plans tell.
 	Packs  int   `json:"packs"`
 	Bytes  int64 `json:"bytes"`
@@ -92,12 +94,20 @@ func (r *PruneReport) Print(w io.Writer) error {
 	return err
 }
 
-// Prune removes data that no snapshot refers to. It asks nobody, for nothing
-// that a snapshot needs can be among it. It needs no Docker. The caller holds
-// neither the run lock nor a lock of the repository. Errors:
-// repository.ErrPruneRefused where something needed is missing, ErrLocked with
-// who holds the lock, state.ErrBusy.
-func (a *App) Prune(ctx context.Context, opt PruneOptions) (report *PruneReport, err error) {
+// Prune removes data that no snapshot refers to, from the repository or from the
+// copy that From names. It asks nobody, for nothing that a snapshot needs can be
+// among it. It needs no Docker. The caller holds neither the run lock nor a lock
+// of the repository. Errors: repository.ErrPruneRefused where something needed
+// is missing, ErrLocked with who holds the lock, state.ErrBusy.
+func (a *App) Prune(ctx context.Context, opt PruneOptions) (*PruneReport, error) {
+	t, err := a.source()
+	if err != nil {
+		return nil, err
+	}
+	return a.pruneTarget(ctx, t, opt)
+}
+
+func (a *App) pruneTarget(ctx context.Context, t target, opt PruneOptions) (report *PruneReport, err error) {
 	how, err := opt.parse()
 	if err != nil {
 		return nil, err
@@ -109,12 +119,14 @@ func (a *App) Prune(ctx context.Context, opt PruneOptions) (report *PruneReport,
 	if h != nil {
 		defer func() { err = errors.Join(err, h.engine.Close()) }()
 	}
-	release, err := a.lockRun(ctx, h, dir, opt.Wait)
-	if err != nil {
-		return nil, err
+	if t.name == "" { // no backup waits for a copy
+		release, err := a.lockRun(ctx, h, dir, opt.Wait)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, release()) }()
 	}
-	defer func() { err = errors.Join(err, release()) }()
-	d, err := a.openDeleting(ctx, h, dir, opt.Wait)
+	d, err := a.openDeletingIn(ctx, t, h, dir, opt.Wait)
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +162,9 @@ func (a *App) prune(ctx context.Context, d *deleting, dry bool, how repository.P
 		return nil, err
 	}
 	report := reportOfPrune(plan)
-	report.Repository, report.DryRun = d.store.Reader().Location(), dry
+	report.Repository, report.Copy, report.DryRun = d.store.Reader().Location(), d.target.name, dry
 	if !dry {
-		a.Log.Info().Int("repack", plan.Count(repository.PruneRepack)).Int("remove", plan.Count(repository.PruneRemove)).
+		a.Log.Info().Str("of", d.target.label()).Int("repack", plan.Count(repository.PruneRepack)).Int("remove", plan.Count(repository.PruneRemove)).
 			Int64("frees", plan.Freed).Msg("prune begins")
 		// What is removed while it is locked is only hidden: counted before it
 		// is out of sight.
@@ -211,11 +223,37 @@ func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
 	if a.Settings.AppendOnly {
 		return a.prolongOnly(ctx)
 	}
-	report, err := a.Prune(ctx, PruneOptions{Wait: wait})
+	return a.pruneAndSay(ctx, a.primary(), wait)
+}
+
+// copyPrunes are serve's, one for each copy with a retention of its own, for
+// nothing is forgotten in others. Each is a job by itself: one that fails says
+// so and stops nothing, and is noted as its own failure; a backup that is due
+// comes before the next.
+func (a *App) copyPrunes() (jobs []*job) {
+	if a.Settings.AppendOnly {
+		return nil
+	}
+	for _, c := range a.Settings.Copies {
+		t := a.copyTarget(c)
+		if t.keep.Empty() {
+			continue
+		}
+		jobs = append(jobs, &job{
+			name: "prune of " + t.name, variable: pruneSchedule, cron: a.Settings.PruneSchedule,
+			run: func(ctx context.Context, wait time.Duration) error { return a.pruneAndSay(ctx, t, wait) },
+		})
+	}
+	return jobs
+}
+
+// pruneAndSay prunes, with a line in the log.
+func (a *App) pruneAndSay(ctx context.Context, t target, wait time.Duration) error {
+	report, err := a.pruneTarget(ctx, t, PruneOptions{Wait: wait})
 	if err != nil {
 		return err
 	}
-	a.Log.Info().Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
+	a.Log.Info().Str("of", t.label()).Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
 		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int("locked", report.PacksLocked).Int("hidden", report.PacksHidden).Msg("pruned")
 	return nil
 }

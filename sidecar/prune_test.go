@@ -73,9 +73,14 @@ func (s *shop) elsewhere() *App {
 }
 
 // packs is the size of all packs.
-func (s *shop) packs() (size int64) {
+func (s *shop) packs() int64 {
 	s.t.Helper()
-	err := filepath.WalkDir(s.path("repo", "data"), func(_ string, d os.DirEntry, err error) error {
+	return s.packsIn("repo")
+}
+
+func (s *shop) packsIn(repo string) (size int64) {
+	s.t.Helper()
+	err := filepath.WalkDir(s.path(repo, "data"), func(_ string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -26,11 +26,13 @@ type job struct {
 // allJobs are the jobs that there are, in the order in which they run where
 // several are due.
 func (a *App) allJobs() []*job {
-	return []*job{
-		{name: "prune", variable: "RIPPLEBAK_PRUNE_SCHEDULE", cron: a.Settings.PruneSchedule, run: a.scheduledPrune},
-		{name: "check", variable: "RIPPLEBAK_CHECK_SCHEDULE", cron: a.Settings.CheckSchedule, run: a.scheduledCheck},
-	}
+	jobs := []*job{{name: "prune", variable: pruneSchedule, cron: a.Settings.PruneSchedule, run: a.scheduledPrune}}
+	jobs = append(jobs, a.copyPrunes()...)
+	return append(jobs, &job{name: "check", variable: "RIPPLEBAK_CHECK_SCHEDULE", cron: a.Settings.CheckSchedule, run: a.scheduledCheck})
 }
+
+// pruneSchedule is the setting of when the repository and its copies are pruned.
+const pruneSchedule = "RIPPLEBAK_PRUNE_SCHEDULE"
 
 // scheduledJobs returns the jobs that are not switched off.
 func (a *App) scheduledJobs() (jobs []*job, err error) {

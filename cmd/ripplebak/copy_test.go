@@ -45,7 +45,7 @@ func TestCopyPassesOnWhatItIsTold(t *testing.T) {
 
 func TestCommandsReadACopy(t *testing.T) {
 	for _, args := range [][]string{
-		{"restore", "latest", "--yes"}, {"snapshots"}, {"ls", "latest"}, {"check"}, {"copy"}, {"unlock"}, {"diff", "4f2a", "latest"}, {"find", "x"}, {"stats"}, {"export", "latest", "-o", "x"}, {"key", "list"}, {"key", "passwd"},
+		{"restore", "latest", "--yes"}, {"snapshots"}, {"ls", "latest"}, {"check"}, {"copy"}, {"unlock"}, {"diff", "4f2a", "latest"}, {"find", "x"}, {"stats"}, {"export", "latest", "-o", "x"}, {"key", "list"}, {"key", "passwd"}, {"prune"},
 	} {
 		for _, from := range []string{"", "copy2"} {
 			f := fixed()
