@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 )
@@ -37,6 +38,9 @@ func (d *Deleter) mayDelete() error {
 		return ErrNotExclusive
 	case d.lock.Context().Err() != nil:
 		return fmt.Errorf("%w: %w", ErrNotExclusive, context.Cause(d.lock.Context()))
+	case d.lock.age() >= lockLost:
+		// The machine slept: who refreshes the lock has not woken up yet.
+		return fmt.Errorf("%w: %w: it is %s old", ErrNotExclusive, ErrLockLost, d.lock.age().Round(time.Second))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/storagetest"
@@ -40,6 +41,30 @@ func snapshotIDs(t testing.TB, r *Repository) string {
 		out = append(out, s.ID.String())
 	}
 	return strings.Join(out, " ")
+}
+
+// TestDeleterStopsAfterTheMachineSlept: others may have taken the lock for dead
+// before whoever refreshes it wakes up.
+func TestDeleterStopsAfterTheMachineSlept(t *testing.T) {
+	r, s := testRepository(t)
+	slept := time.Duration(0)
+	lock, err := r.Lock(t.Context(), s.Locker(), LockOptions{Exclusive: true, Now: func() time.Time { return wall(time.Now()).Add(slept) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := lock.Unlock(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	d, err := NewDeleter(r, s.Remover(), lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slept = 2 * time.Hour
+	if err := d.RemoveSnapshot(t.Context(), ID{1}); !errors.Is(err, ErrNotExclusive) || !errors.Is(err, ErrLockLost) {
+		t.Errorf("removed under a lock of two hours ago: %v", err)
+	}
 }
 
 func TestDeleterNeedsAnExclusiveLock(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/storagetest"
@@ -18,7 +19,7 @@ const newPassword = "battery staple"
 // keyDeleter is a Deleter under a lock that is held by nobody else.
 func keyDeleter(t testing.TB, r *Repository, rm storage.Remover) *Deleter {
 	t.Helper()
-	d, err := NewDeleter(r, rm, &Lock{r: r, opt: LockOptions{Exclusive: true}, ctx: t.Context()})
+	d, err := NewDeleter(r, rm, &Lock{r: r, opt: LockOptions{Exclusive: true, Now: time.Now}, written: time.Now(), ctx: t.Context()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestRemovingAKeyNeedsTheExclusiveLock(t *testing.T) {
 	r, s := testRepository(t)
 	mustAddKey(t, r, s, newPassword)
 	ctx, cancel := context.WithCancel(t.Context())
-	lock := &Lock{r: r, opt: LockOptions{Exclusive: true}, ctx: ctx}
+	lock := &Lock{r: r, opt: LockOptions{Exclusive: true, Now: time.Now}, written: time.Now(), ctx: ctx}
 	d, err := NewDeleter(r, s.Remover(), lock)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func changePassword(ctx context.Context, s storage.Store) error {
 	if _, err := r.AddKey(ctx, s.Writer(), newPassword, KeyOptions{KDF: leastKDF()}); err != nil {
 		return err
 	}
-	d, err := NewDeleter(r, s.Remover(), &Lock{r: r, opt: LockOptions{Exclusive: true}, ctx: ctx})
+	d, err := NewDeleter(r, s.Remover(), &Lock{r: r, opt: LockOptions{Exclusive: true, Now: time.Now}, written: time.Now(), ctx: ctx})
 	if err != nil {
 		return err
 	}

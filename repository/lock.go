@@ -246,7 +246,7 @@ func (l *Lock) write(ctx context.Context) (ID, error) {
 	if err := l.locker.SaveLock(ctx, id.String(), storage.NewPayload(file)); err != nil {
 		return ID{}, err
 	}
-	l.written = now
+	l.written = wall(now)
 	return id, nil
 }
 
@@ -274,7 +274,7 @@ func (l *Lock) refresh() {
 				return
 			}
 			pause = lockRetry
-			if l.opt.Now().Sub(l.writtenAt()) >= lockLost {
+			if l.age() >= lockLost {
 				l.cancel(fmt.Errorf("%w: it could not be refreshed since %s: %w",
 					ErrLockLost, l.writtenAt().Format(time.RFC3339), err))
 				return
@@ -288,7 +288,7 @@ func (l *Lock) refresh() {
 func (l *Lock) renew() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if age := l.opt.Now().Sub(l.written); age > lockStale {
+	if age := wall(l.opt.Now()).Sub(l.written); age > lockStale {
 		l.cancel(fmt.Errorf("%w: this machine stood still for %s", ErrLockLost, age.Round(time.Second)))
 		return ErrLockLost
 	}
@@ -316,6 +316,14 @@ func (l *Lock) renew() error {
 	}
 	return nil
 }
+
+// wall is a time by the clock on the wall only. The other clock, by which times
+// of one process are subtracted, stands still while a machine sleeps; and the
+// locks that others look at do not.
+func wall(t time.Time) time.Time { return t.Round(0) }
+
+// age is how old our lock file is, as others see it.
+func (l *Lock) age() time.Duration { return wall(l.opt.Now()).Sub(l.writtenAt()) }
 
 func (l *Lock) writtenAt() time.Time {
 	l.mu.Lock()

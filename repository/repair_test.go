@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/storagetest"
@@ -27,7 +28,7 @@ func newRepairRun(t testing.TB, s storage.Store) *repairRun {
 		t.Fatal(err)
 	}
 	// As Lock makes it, without the wait for others, who are not there.
-	lock := &Lock{r: r, locker: s.Locker(), opt: LockOptions{Exclusive: true}}
+	lock := &Lock{r: r, locker: s.Locker(), opt: LockOptions{Exclusive: true, Now: time.Now}, written: time.Now()}
 	lock.ctx, lock.cancel = context.WithCancelCause(t.Context())
 	d, err := NewDeleter(r, s.Remover(), lock)
 	if err != nil {

@@ -66,7 +66,8 @@ const (
 
 // Export writes a snapshot, an item of one, or what lies at a path of one as a
 // tar archive, or a dump as it is. It needs no Docker. What it cannot finish
-// leaves no file, or a stream without an end.
+// leaves no file, or a stream without an end. ErrIncomplete, with the report,
+// means that all there is was written, and that items are missing from it.
 func (a *App) Export(ctx context.Context, opt ExportOptions) (report *ExportReport, err error) {
 	started := a.Now()
 	recipients, err := a.recipients(ctx, opt)
@@ -100,6 +101,9 @@ func (a *App) Export(ctx context.Context, opt ExportOptions) (report *ExportRepo
 		return nil, err
 	}
 	report.Seconds = a.Now().Sub(started).Seconds()
+	if len(report.NotGood) > 0 {
+		return report, fmt.Errorf("the export is whole, the snapshot is not: %w", ErrIncomplete)
+	}
 	return report, nil
 }
 

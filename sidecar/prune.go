@@ -132,8 +132,10 @@ func (a *App) pruneTarget(ctx context.Context, t target, opt PruneOptions) (repo
 	}
 	defer func() { err = errors.Join(err, d.close(ctx)) }()
 	report, err = a.prune(d.lock.Context(), d, opt.DryRun, how)
-	if err == nil && !opt.DryRun {
-		err = a.prolongLocks(d.lock.Context(), d.vault)
+	if !opt.DryRun {
+		// Also after a prune that failed: what somebody damaged to make it fail
+		// must not lose its locks for that.
+		err = errors.Join(err, a.prolongLocks(d.lock.Context(), d.vault))
 	}
 	return report, err
 }

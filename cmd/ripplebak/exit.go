@@ -29,7 +29,7 @@ func exitMeanings() map[int]string {
 	return map[int]string{
 		exitDone:          "done",
 		exitFailed:        "failed; the message says why",
-		exitIncomplete:    "a snapshot was written, but some items failed",
+		exitIncomplete:    "a snapshot or an export was written, but some items failed",
 		exitNoRepository:  "there is no repository",
 		exitLocked:        "locked: another run is under way, or the repository is in use",
 		exitWrongPassword: "wrong password",

@@ -29,7 +29,7 @@ func (p *program) exportCommand() *cobra.Command {
 			"It is written to the file of --output, which must not exist and is there only once\n" +
 			"it is whole; else to standard output, unless that is a terminal. A stream that\n" +
 			"could not be finished has no end, and the exit code says so.\n\n" +
-			repositoryCodes(),
+			repositoryCodes(exitIncomplete),
 		Example: "  # a volume, from within Compose\n" +
 			"  docker compose run --rm -T backup export latest uploads > uploads.tar\n" +
 			"  # everything, for the drawer\n" +
@@ -56,10 +56,10 @@ func (p *program) exportCommand() *cobra.Command {
 			return &usageError{cmd, err}
 		}
 		report, err := s.app.Export(ctx, opt)
-		if err != nil {
+		if report == nil {
 			return err
 		}
-		return s.showExport(report)
+		return errors.Join(err, s.showExport(report))
 	})
 	return cmd
 }

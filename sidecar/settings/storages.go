@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,15 +53,23 @@ func inAddress(repository string) []string {
 			return nil
 		}
 	}
-	// The last @ before the path ends the password, whether it was escaped
-	// as it should be or not.
-	login = login[:strings.LastIndexByte(login, '@')]
-	_, password, ok := strings.Cut(login, ":")
-	if !ok || password == "" {
-		return nil
+	// Which @ ends the password cannot be told where it was not escaped as it
+	// should be: the last of all, or the last before the path.
+	var out []string
+	host, _, _ := strings.Cut(login, "/")
+	for _, part := range []string{login, host} {
+		at := strings.LastIndexByte(part, '@')
+		if at < 0 {
+			continue
+		}
+		_, password, ok := strings.Cut(part[:at], ":")
+		if !ok || password == "" || slices.Contains(out, password) {
+			continue
+		}
+		out = append(out, password)
+		if plain, err := url.PathUnescape(password); err == nil && plain != password {
+			out = append(out, plain)
+		}
 	}
-	if plain, err := url.PathUnescape(password); err == nil && plain != password {
-		return []string{password, plain}
-	}
-	return []string{password}
+	return out
 }

@@ -38,6 +38,7 @@ func TestPasswordsInAddressesAreSecrets(t *testing.T) {
 		"rest:http://joe:hun%2Fter@host:1/x": {"hun%2Fter", "hun/ter"},
 		"rest:http://joe:hun@ter@host/":      {"hun@ter"},
 		"rest:http://:hunter2@host/":         {"hunter2"},
+		"rest:https://joe:hunter2@host/p@t/": {"hunter2@host/p", "hunter2"},
 		"rest:https://joe@host/":             nil,
 		"rest:https://host/a@b:c/":           nil,
 		"s3:https://host/bucket":             nil,

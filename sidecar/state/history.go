@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,6 +68,13 @@ func (d *Dir) History() (History, error) {
 	return h, nil
 }
 
+// historyLock is locked while the history is changed, by who waits no longer
+// than historyPatience.
+const (
+	historyLock     = "history.lock"
+	historyPatience = 2 * time.Second
+)
+
 func (d *Dir) hasDamaged() bool {
 	_, err := os.Lstat(filepath.Join(d.path, DamagedHistory))
 	return err == nil
@@ -74,7 +82,15 @@ func (d *Dir) hasDamaged() bool {
 
 // UpdateHistory changes the record by the function. One that cannot be read
 // must not stop backups: it is put aside, and the new one says that it was.
+//
+// Commands by hand change it beside serve, so one at a time does. Who cannot
+// get its turn goes on without: a record that is not quite right must not stop
+// a backup.
 func (d *Dir) UpdateHistory(change func(*History)) error {
+	if f, err := os.OpenFile(filepath.Join(d.path, historyLock), os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+		defer f.Close() // which ends the lock
+		_ = d.flock(context.Background(), f, historyPatience)
+	}
 	h, err := d.History()
 	if err != nil {
 		if err := os.Rename(filepath.Join(d.path, historyFile), filepath.Join(d.path, DamagedHistory)); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -231,5 +232,24 @@ func TestHealthOfAClockThatWasSetBack(t *testing.T) {
 	h.LastGood = now.Add(365 * 24 * time.Hour)
 	if err := h.Healthy(now); err == nil || !strings.Contains(err.Error(), "in the future") {
 		t.Errorf("a year ahead: %v", err)
+	}
+}
+
+func TestHistoryIsChangedByOneAtATime(t *testing.T) {
+	d := open(t)
+	var wg sync.WaitGroup
+	const each = 20
+	for range 4 {
+		wg.Go(func() {
+			for range each {
+				if err := d.UpdateHistory(func(h *History) { h.Unfinished++ }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if h, err := d.History(); err != nil || h.Unfinished != 4*each {
+		t.Errorf("%d of %d changes were kept: %v", h.Unfinished, 4*each, err)
 	}
 }
