@@ -64,7 +64,7 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
 	report, err = a.backUp(ctx, h, opt)
 	if report != nil && report.Snapshot != "" && ctx.Err() == nil {
-		a.copyAfterRun(ctx, h, opt, report) // nothing is held any more
+		a.copyAfterRun(ctx, h, opt, report, err) // nothing is held any more
 	}
 	return report, err
 }

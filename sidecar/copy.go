@@ -31,6 +31,9 @@ type CopyOptions struct {
 	until time.Time
 	// changes looks only at what has changed since the last copied snapshot.
 	changes bool
+	// retain lets a copy's own policy remove this host's snapshots from it.
+	// Only a run sets it, and only a good one: by hand nothing is removed.
+	retain bool
 }
 
 // CopyReport says what was copied, or would be.
@@ -73,7 +76,8 @@ type CopyStep struct {
 }
 
 // Copy copies snapshots to the copies that the settings name. What is there is
-// not copied again; one that was interrupted goes on where it was. Errors:
+// not copied again; one that was interrupted goes on where it was. It removes
+// nothing: the retention of copies follows a backup. Errors:
 // ErrCopyFailed with a report, repository.ErrNoSnapshot, and what stopped it. It
 // needs no Docker.
 func (a *App) Copy(ctx context.Context, opt CopyOptions) (report *CopyReport, err error) {

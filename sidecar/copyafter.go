@@ -3,14 +3,18 @@ package sidecar
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
 // copyAfterRun brings the copies up to date after a run that has committed a
 // snapshot. Whatever goes wrong is a warning: the backup is good, and the next
-// run tries again.
-func (a *App) copyAfterRun(ctx context.Context, h *host, opt BackupOptions, report *BackupReport) {
+// run tries again. What holds the repository's retention back holds that of the
+// copies back.
+func (a *App) copyAfterRun(ctx context.Context, h *host, opt BackupOptions, report *BackupReport, backedUp error) {
 	if len(a.Settings.Copies) == 0 {
 		return
 	}
@@ -23,7 +27,11 @@ func (a *App) copyAfterRun(ctx context.Context, h *host, opt BackupOptions, repo
 		a.Log.Warn().Msg(text)
 		report.Warnings = append(report.Warnings, text)
 	}
-	copied, err := a.copyTo(ctx, h, h.state, targets, CopyOptions{Wait: copyPatience, until: opt.CopyUntil, changes: true})
+	held := heldForCopies(report, backedUp)
+	if len(held) > 0 && a.removesFromCopies() {
+		warn("no old snapshot is removed from copies: " + strings.Join(held, "; "))
+	}
+	copied, err := a.copyTo(ctx, h, h.state, targets, CopyOptions{Wait: copyPatience, until: opt.CopyUntil, changes: true, retain: len(held) == 0})
 	if copied == nil {
 		warn(fmt.Sprintf("nothing was copied to other repositories: %v", err))
 		return
@@ -37,6 +45,30 @@ func (a *App) copyAfterRun(ctx context.Context, h *host, opt BackupOptions, repo
 			warn(c.Name + ": " + c.Error)
 		}
 	}
+}
+
+// heldForCopies are the reasons for which nothing may be removed from a copy
+// after a run: those of the repository, and where it has no policy, or had no
+// say in a run of a part, what would have been its reasons.
+func heldForCopies(report *BackupReport, backedUp error) []string {
+	switch {
+	case report.Retention != nil && len(report.Retention.Held) > 0:
+		return report.Retention.Held
+	case backedUp != nil || !report.Complete:
+		return []string{"the backup was not complete"}
+	case len(report.only) > 0:
+		return []string{"a part of the project was saved"}
+	}
+	var held []string
+	for _, key := range report.changed {
+		held = append(held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
+	}
+	return held
+}
+
+// removesFromCopies says whether a run would ever remove a snapshot from a copy.
+func (a *App) removesFromCopies() bool {
+	return !a.Settings.AppendOnly && slices.ContainsFunc(a.Settings.Copies, func(c settings.Copy) bool { return !c.Keep.Empty() })
 }
 
 // copyPatience is how long copying after a run waits for locks: the next run is

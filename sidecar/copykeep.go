@@ -34,7 +34,9 @@ func (f *forgetter) readForCopy(ctx context.Context, repo *repository.Repository
 }
 
 // leaveOut takes those snapshots out of what is wanted that the copy's policy
-// would remove at once. v is nil where there is no copy yet.
+// would remove at once. Each host's are judged by themselves, other hosts' too:
+// nothing is removed by that, and what another host's run has removed from a
+// copy must not be copied again by this one. v is nil where there is no copy yet.
 func (c *copying) leaveOut(ctx context.Context, v *vault, there []repository.StoredSnapshot, in repository.CopiesIn) error {
 	f := c.keeper()
 	if f == nil {
@@ -68,13 +70,15 @@ func (c *copying) leaveOut(ctx context.Context, v *vault, there []repository.Sto
 	return nil
 }
 
-// retain removes from the copy what its policy does not keep, once it has all
-// that it should have. The copy's lock is given back for an exclusive one.
+// retain removes from the copy what its policy does not keep of this host's,
+// once it has all that it should have: other hosts have policies of their own.
+// The copy's lock is given back for an exclusive one.
 func (c *copying) retain(ctx context.Context, v *vault) error {
 	f := c.keeper()
 	if f == nil {
 		return nil
 	}
+	f.host = c.host.name
 	if err := v.release(ctx); err != nil {
 		return err
 	}

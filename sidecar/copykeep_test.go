@@ -11,6 +11,7 @@ import (
 // does not keep is removed there and nowhere else, and labels have no say in it.
 func TestCopyHasARetentionOfItsOwn(t *testing.T) {
 	s := newShop(t)
+	s.service("app", map[string]string{"enable": "true"}, "data")
 	now := time.Now()
 	a := s.archive(now)
 	for day := 9; day >= 1; day-- {
@@ -18,7 +19,7 @@ func TestCopyHasARetentionOfItsOwn(t *testing.T) {
 		v.Keep = []string{"last=100"}
 		a.add(past{days: day, items: []manifest.Item{v}})
 	}
-	s.configure("RIPPLEBAK_COPY_TO="+s.path("copy"), "RIPPLEBAK_COPY_KEEP=last=4", "RIPPLEBAK_COPY2_TO="+s.path("copy2"))
+	s.configure("RIPPLEBAK_HOST=host", "RIPPLEBAK_COPY_TO="+s.path("copy"), "RIPPLEBAK_COPY_KEEP=last=4", "RIPPLEBAK_COPY2_TO="+s.path("copy2"))
 	dry := s.mustCopy(CopyOptions{DryRun: true}).Copies
 	if len(dry[0].Snapshots) != 4 || len(dry[1].Snapshots) != 9 {
 		t.Errorf("planned %d and %d, want 4 and 9", len(dry[0].Snapshots), len(dry[1].Snapshots))
@@ -30,9 +31,8 @@ func TestCopyHasARetentionOfItsOwn(t *testing.T) {
 	if c := s.mustCopy(CopyOptions{}).Copies[0]; len(c.Snapshots) != 0 || c.Removed != 0 || c.Present != 4 || !c.BehindSince.IsZero() {
 		t.Errorf("again: %+v", c)
 	}
-	a.add(past{days: 0, items: []manifest.Item{goodVolume("data")}})
 	a.add(past{days: 30, project: "shop2", items: []manifest.Item{goodVolume("data")}})
-	if c := s.mustCopy(CopyOptions{}).Copies[0]; len(c.Snapshots) != 1 || c.Removed != 1 {
+	if c := s.backedUp().Copies[0]; len(c.Snapshots) != 1 || c.Removed != 1 {
 		t.Errorf("one more: %+v", c)
 	}
 	if s.count("copy", "snapshots") != 4 || s.count("copy2", "snapshots") != 10 || s.snapshots() != 11 {
@@ -44,10 +44,9 @@ func TestCopyHasARetentionOfItsOwn(t *testing.T) {
 	s.wantWhole("copy", "copy2")
 
 	// Nothing can be removed, so nothing is decided upon either.
-	s.configure("RIPPLEBAK_COPY_TO="+s.path("copy"), "RIPPLEBAK_COPY_KEEP=last=4", "RIPPLEBAK_APPEND_ONLY=true")
-	a.add(past{days: -1, items: []manifest.Item{goodVolume("data")}})
+	s.configure("RIPPLEBAK_HOST=host", "RIPPLEBAK_COPY_TO="+s.path("copy"), "RIPPLEBAK_COPY_KEEP=last=4", "RIPPLEBAK_APPEND_ONLY=true")
 	s.app.Now = func() time.Time { return now.AddDate(0, 0, 2) }
-	if c := s.mustCopy(CopyOptions{}).Copies[0]; c.Removed != 0 || s.count("copy", "snapshots") != 11 {
+	if c := s.backedUp().Copies[0]; c.Removed != 0 || s.count("copy", "snapshots") != 11 {
 		t.Errorf("append-only: %+v, %d snapshots", c, s.count("copy", "snapshots"))
 	}
 }

@@ -75,6 +75,9 @@ func (c *copying) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if !c.opt.retain {
+		return nil
+	}
 	return c.retain(unlocked, v)
 }
 

@@ -22,6 +22,8 @@ func (p *program) copyCommand() *cobra.Command {
 			"first. Each run does so by itself; by hand every folder is looked at, so that what a\n" +
 			"copy has lost comes back. An interrupted copy goes on where it was. With --from it\n" +
 			"copies from a copy back to the repository. It needs no Docker.\n\n" +
+			"It removes nothing: the retention of a copy, RIPPLEBAK_COPY_KEEP, runs after a\n" +
+			"complete backup, over this host's snapshots. What it would remove is not copied.\n\n" +
 			"Named snapshots are copied whatever project they are of.\n\n" +
 			repositoryCodes(),
 		Example: example("copy", "what is missing", "copy --dry-run", "what that is", "copy --to copy2 latest", "one snapshot, to one of the copies"),
