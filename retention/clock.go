@@ -24,7 +24,8 @@ const inFuture = "its time is in the future"
 // doubt marks the snapshots whose times cannot be right, or may not be: those
 // from the future, and those after a gap of a size that only a clock that
 // jumped, or a machine that was off for long, leaves. The gap is measured to
-// the parent, for what lay between two snapshots may have been removed. The
+// the parent, for what lay between two snapshots may have been removed. One
+// that names none, as copies don't, is measured to the next older one. The
 // entries come newest first.
 func doubt(list []*entry, opt Options) {
 	byID := map[string]*entry{}
@@ -44,6 +45,9 @@ func doubt(list []*entry, opt Options) {
 	from := -1 // the oldest after a gap; all newer ones come before it
 	for i, e := range list {
 		parent := byID[e.Parent]
+		if e.Parent == "" && !e.Safety {
+			parent = nextOlder(list[i+1:])
+		}
 		if e.odd != "" || parent == nil || parent.odd != "" {
 			continue
 		}
@@ -58,6 +62,16 @@ func doubt(list []*entry, opt Options) {
 	}
 }
 
+// nextOlder is the first whose time can stand for that of a backup.
+func nextOlder(list []*entry) *entry {
+	for _, e := range list {
+		if e.odd == "" && !e.Safety {
+			return e
+		}
+	}
+	return nil
+}
+
 // reference is the time from which spans are counted back: that of the newest
 // snapshot whose time is believed, among all or among the complete ones. So no
 // incomplete run makes complete snapshots older.
@@ -65,7 +79,7 @@ type reference struct{ all, complete time.Time }
 
 func referenceOf(list []*entry) (r reference) {
 	for _, e := range list {
-		if e.odd != "" || e.Safety {
+		if e.odd != "" || e.Safety || e.Unreadable != "" {
 			continue
 		}
 		if e.Time.After(r.all) {

@@ -213,7 +213,7 @@ func judgeSafety(list []*entry, subjects []subject, opt Options, reference time.
 	}
 	seen, complete := 0, 0
 	for _, e := range list {
-		if !e.Safety || e.odd != "" {
+		if !e.Safety || e.odd != "" || e.Unreadable != "" {
 			continue
 		}
 		seen++
@@ -243,7 +243,10 @@ func keepUnjudged(list []*entry) {
 			e.keep(e.odd)
 		}
 		if e.Unreadable != "" {
-			e.keep("it cannot be read: " + e.Unreadable)
+			e.keep(e.Unreadable)
+		}
+		if e.StandsFor != "" {
+			e.keep(fmt.Sprintf("written in place of %.8s, which is still there", e.StandsFor))
 		}
 	}
 }

@@ -87,7 +87,7 @@ func TestWords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out = append(out, Snapshot{ID: s, Time: when})
+			out = append(out, Snapshot{ID: s, Time: when, Parent: "gone"})
 		}
 		return out
 	}
@@ -334,6 +334,54 @@ func TestF37_ClockThatJumpedAYear(t *testing.T) {
 	// Nor is one that the schedule makes.
 	list = chain(ago(0, 31, 62, 93))
 	wantKept(t, decide(t, list, "within=40d", func(o *Options) { o.Interval = 31 * 24 * time.Hour }), "d0 d31")
+}
+
+// TestF37_ClockThatJumpedWithoutParents: copies name no parents, and the gap is
+// measured to the next older snapshot.
+func TestF37_ClockThatJumpedWithoutParents(t *testing.T) {
+	list := ago(upTo(30)...)
+	list = append(list, Snapshot{ID: "safety", Safety: true, Time: noon().AddDate(1, 0, -1)})
+	before := strings.Join(strings.Fields(keptIDs(decide(t, ago(upTo(30)...), "within=10d"))), " ")
+	var wrong []Snapshot
+	ids := ""
+	for d := range 5 {
+		at := noon().AddDate(1, 0, d)
+		wrong = append(wrong, Snapshot{ID: fmt.Sprintf("wrong%d", d), Time: at, Items: list[0].Items})
+		ids = fmt.Sprintf("wrong%d ", d) + ids
+		got := decide(t, append(slices.Clone(wrong), list...), "within=10d", func(o *Options) { o.Now = at.Add(time.Minute) })
+		wantKept(t, got, ids+"safety "+before)
+		if len(got.Warnings) != 1 {
+			t.Errorf("warnings %q", got.Warnings)
+		}
+	}
+	// Where backups have gone on for two weeks the pause was real.
+	wantKept(t, decide(t, append(ago(upTo(16)...), ago(400, 401)...), "within=3d"), "d0 d1 d2")
+	// Nor is one that the schedule makes.
+	wantKept(t, decide(t, ago(0, 31, 62, 93), "within=40d", func(o *Options) { o.Interval = 31 * 24 * time.Hour }), "d0 d31")
+	// A safety snapshot after a pause makes nothing doubtful.
+	late := append(ago(0, 1), Snapshot{ID: "safety", Safety: true, Time: noon().AddDate(0, 0, -5)})
+	late[0].Parent, late[1].Parent = "d1", "gone"
+	wantKept(t, decide(t, append(late, ago(300)...), "last=1"), "d0 safety")
+}
+
+// TestDamagedCountForNothing: those that cannot be read stay, push out nothing,
+// and are not what spans are counted from.
+func TestDamagedCountForNothing(t *testing.T) {
+	list := ago(0, 1, 2, 20, 21, 22)
+	for i := range 3 {
+		list[i].Items, list[i].Unreadable = nil, "it is damaged"
+		instead := failed(Partial, ago(i)...)[0]
+		instead.ID, instead.StandsFor = fmt.Sprintf("new%d", i), list[i].ID
+		list = append(list, instead)
+	}
+	for _, policy := range []string{"last=2", "within=2d"} {
+		wantKept(t, decide(t, list, policy), "new0 d0 new1 d1 new2 d2 d20 d21")
+		wantKept(t, decide(t, list, policy, minimum(3)), "new0 d0 new1 d1 new2 d2 d20 d21 d22")
+	}
+	d := decide(t, list, "last=1")
+	if got := reasons(t, d, "new2"); !strings.Contains(got, "written in place of d2") {
+		t.Errorf("reasons %q", got)
+	}
 }
 
 // TestF38_FloodOfFreshSnapshots: what is made to push out older ones raises an

@@ -133,7 +133,7 @@ func TestIncompletePushOutNothing(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		list := randomProject(rng)
 		for i := range list { // all by one policy, with no pause in between
-			list[i].Parent = ""
+			list[i].Parent = "gone"
 			for k := range list[i].Items {
 				list[i].Items[k].Policies = nil
 			}

@@ -67,7 +67,7 @@ func newJudged(t *testing.T, times []time.Time) *judged {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j.list = append(j.list, retention.Snapshot{ID: id.String(), Time: at})
+		j.list = append(j.list, retention.Snapshot{ID: id.String(), Time: at, Parent: "gone"}) // no pause is doubted, for restic doubts none
 	}
 	return j
 }

@@ -42,9 +42,12 @@ type Snapshot struct {
 	Part       bool // of a run that was asked for some services only
 	Safety     bool // made by a restore, of what it was about to overwrite
 	Pinned     bool
-	// Unreadable says why nobody can tell what the snapshot holds; it is kept,
-	// and counts for nothing.
+	// Unreadable says why nobody can tell what the snapshot holds, as a reason
+	// to keep it; it counts for nothing.
 	Unreadable string
+	// StandsFor is the ID of a damaged snapshot that is still there and that
+	// this one was written in place of; it stays as long as that one does.
+	StandsFor string
 }
 
 // whole says whether the snapshot is a good backup of the project.

@@ -163,7 +163,7 @@ func (t target) label() string {
 
 // wantedSnapshots are the snapshots that a copy should have, newest first: those
 // named, or the project's own but for safety snapshots, which are about one
-// machine's past.
+// machine's past, and those that a repair has written anew.
 func (a *App) wantedSnapshots(ctx context.Context, repo *repository.Repository, project string, named []string) ([]repository.StoredSnapshot, error) {
 	list, err := a.snapshotsOf(ctx, repo, true)
 	if err != nil {
@@ -174,8 +174,10 @@ func (a *App) wantedSnapshots(ctx context.Context, repo *repository.Repository, 
 		if project == "" {
 			return nil, errors.New("it is not known which project's snapshots to copy: set RIPPLEBAK_PROJECT, or name snapshots")
 		}
+		instead := replaced(list)
 		return slices.DeleteFunc(list, func(s repository.StoredSnapshot) bool {
-			return !ofProject(&s.Snapshot, project) || s.HasTag(TagSafety)
+			_, damaged := instead[s.ID]
+			return damaged || !ofProject(&s.Snapshot, project) || s.HasTag(TagSafety)
 		}), nil
 	}
 	ids := map[repository.ID]bool{}

@@ -50,3 +50,20 @@ func TestCopyHasARetentionOfItsOwn(t *testing.T) {
 		t.Errorf("append-only: %+v, %d snapshots", c, s.count("copy", "snapshots"))
 	}
 }
+
+// TestF37_CopyWithAClockThatJumped: a copy names no parents, and still removes
+// nothing because of a clock.
+func TestF37_CopyWithAClockThatJumped(t *testing.T) {
+	s := newShop(t)
+	now := time.Now()
+	a := s.archive(now)
+	a.add(days(1, 12)...)
+	s.configure("RIPPLEBAK_COPY_TO="+s.path("copy"), "RIPPLEBAK_COPY_KEEP=within=10d")
+	s.mustCopy(CopyOptions{})
+	before := s.count("copy", "snapshots")
+	a.add(past{days: -365, items: []manifest.Item{goodVolume("data")}})
+	s.app.Now = func() time.Time { return now.AddDate(1, 0, 1) }
+	if c := s.mustCopy(CopyOptions{}).Copies[0]; before < 10 || c.Removed != 0 || s.count("copy", "snapshots") != before+1 {
+		t.Errorf("%+v: %d snapshots, and there were %d", c, s.count("copy", "snapshots"), before)
+	}
+}

@@ -51,6 +51,9 @@ func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupRepor
 	for _, key := range report.changed {
 		out.Held = append(out.Held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
 	}
+	if err := knownDamage(h); err != nil {
+		out.Held = append(out.Held, err.Error())
+	}
 	if len(out.Held) == 0 {
 		if err := a.retainNow(ctx, h, v, out); err != nil {
 			out.Error = a.Redactor().Redact(err.Error())
@@ -65,6 +68,19 @@ func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupRepor
 		a.Log.Info().Int("kept", out.Kept).Int("removed", out.Removed).Msg("retention done")
 	}
 	return nil
+}
+
+// knownDamage is what checks found, and none has found gone since. Until then
+// nobody knows which snapshots are good, so the oldest may be the only one.
+func knownDamage(h *host) error {
+	if h.state == nil {
+		return nil
+	}
+	hist, err := h.state.History()
+	if err != nil {
+		return fmt.Errorf("it is not known what checks found: %w", err)
+	}
+	return hist.Check.Healthy()
 }
 
 // recommended is a policy that suits most.
@@ -122,7 +138,7 @@ func (a *App) retainNow(ctx context.Context, h *host, v *vault, out *RetentionRe
 // heldTooLong says so when backups have been incomplete for so long that what
 // nobody removes becomes a fault of its own.
 func (a *App) heldTooLong(ctx context.Context, h *host, v *vault, out *RetentionReport) error {
-	list, err := a.snapshotTags(ctx, v.repo, h)
+	list, err := a.runsOf(ctx, v.repo, h)
 	if err != nil {
 		out.Error = a.Redactor().Redact(err.Error())
 		a.Log.Warn().Msg(out.Error)
@@ -139,17 +155,28 @@ func (a *App) heldTooLong(ctx context.Context, h *host, v *vault, out *Retention
 	return err
 }
 
-// snapshotTags are the project's snapshots of this host by what their tags say.
-func (a *App) snapshotTags(ctx context.Context, repo *repository.Repository, h *host) ([]retention.Snapshot, error) {
+// runsOf are the project's snapshots of this host by what their tags say. Of
+// the complete ones manifests are read, newest first, until one is of the whole
+// project: a run of a part says nothing of what the others lack. A manifest that
+// cannot be read raises no alarm.
+func (a *App) runsOf(ctx context.Context, repo *repository.Repository, h *host) ([]retention.Snapshot, error) {
 	all, _, err := repo.Snapshots(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []retention.Snapshot
-	for _, s := range all {
-		if ofProject(&s.Snapshot, h.project) && s.Hostname == h.name {
-			out = append(out, retention.Snapshot{ID: s.ID.String(), Time: s.Time, Incomplete: s.HasTag(TagIncomplete), Safety: s.HasTag(TagSafety)})
+	found := false
+	for _, s := range slices.Backward(all) {
+		if !ofProject(&s.Snapshot, h.project) || s.Hostname != h.name {
+			continue
 		}
+		run := described(s)
+		if !found && !run.Incomplete && !run.Safety {
+			m, err := a.manifestOf(ctx, repo, &snapshot{StoredSnapshot: s}, h.project)
+			run.Part = err == nil && len(m.Only) > 0
+			found = !run.Part
+		}
+		out = append(out, run)
 	}
 	return out, nil
 }

@@ -164,8 +164,9 @@ func (f *forgetter) named(ctx context.Context, repo *repository.Repository, list
 // or the beginning of one.
 func findAmong(ctx context.Context, repo *repository.Repository, list []repository.StoredSnapshot, name string) (repository.StoredSnapshot, error) {
 	if name == "latest" {
+		instead := replaced(list)
 		for _, s := range slices.Backward(list) {
-			if !s.HasTag(TagSafety) {
+			if _, damaged := instead[s.ID]; !damaged && !s.HasTag(TagSafety) {
 				return s, nil
 			}
 		}
@@ -296,10 +297,13 @@ func (f *forgetter) judgeNamed(states []retention.Snapshot, named map[repository
 			}
 		}
 		if named[id] {
+			if err := staysWith(s, named); err != nil {
+				return d, err
+			}
 			d.Remove = append(d.Remove, s)
 			continue
 		}
-		if !s.Incomplete && !s.Safety && !s.Part {
+		if !s.Incomplete && !s.Safety && !s.Part && s.Unreadable == "" {
 			good++
 		}
 		d.Keep = append(d.Keep, retention.Kept{Snapshot: s, Reasons: []string{"not named"}})
@@ -313,6 +317,19 @@ func (f *forgetter) judgeNamed(states []retention.Snapshot, named map[repository
 		d.Warnings = append(d.Warnings, fmt.Sprintf("%d good snapshots are left, fewer than the %d of RIPPLEBAK_KEEP_MINIMUM", good, f.app.Settings.KeepMinimum))
 	}
 	return d, nil
+}
+
+// staysWith refuses to remove what a repair has written in place of a damaged
+// snapshot that stays: nothing else tells that this one is damaged.
+func staysWith(s retention.Snapshot, named map[repository.ID]bool) error {
+	if s.StandsFor == "" {
+		return nil
+	}
+	id, err := repository.ParseID(s.StandsFor)
+	if err != nil || named[id] {
+		return err
+	}
+	return fmt.Errorf("snapshot %.8s was written in place of %s, which is damaged and would count as good without it: name that one too", s.ID, id.Short())
 }
 
 // interval is how far apart scheduled runs are; 0 where the schedule cannot be

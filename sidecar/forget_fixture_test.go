@@ -27,6 +27,8 @@ type past struct {
 	items    []manifest.Item
 	foreign  bool // written by somebody else: no manifest
 	untagged bool
+	original *repository.ID
+	only     []string // the run was asked for these services
 }
 
 func goodVolume(name string) manifest.Item {
@@ -95,7 +97,7 @@ func (a *archived) one(w *repository.Writer, p past) repository.ID {
 	if p.project == "" {
 		p.project = "shop"
 	}
-	m := manifest.Manifest{Project: p.project, Started: at, Items: p.items}
+	m := manifest.Manifest{Project: p.project, Started: at, Items: p.items, Only: p.only}
 	project := &repository.Tree{Nodes: []*repository.Node{}}
 	if !p.foreign {
 		b, err := m.Encode()
@@ -130,7 +132,7 @@ func (a *archived) one(w *repository.Writer, p past) repository.ID {
 	if p.host == "" {
 		p.host = "host"
 	}
-	id, err := w.SaveSnapshot(a.t.Context(), &repository.Snapshot{Time: at, Tree: &root, Paths: []string{"/" + p.project}, Hostname: p.host, Tags: tags})
+	id, err := w.SaveSnapshot(a.t.Context(), &repository.Snapshot{Time: at, Tree: &root, Paths: []string{"/" + p.project}, Hostname: p.host, Tags: tags, Original: p.original})
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -17,9 +17,12 @@ import (
 const manifestReaders = 8
 
 // read finds out what the snapshots hold, of those where it is not known. The
-// index is brought up to date for them.
+// index is brought up to date for them. Those that a repair has written anew
+// are marked.
 func (f *forgetter) read(ctx context.Context, repo *repository.Repository, list []repository.StoredSnapshot) error {
+	f.markReplaced(list)
 	if !slices.ContainsFunc(list, func(s repository.StoredSnapshot) bool { _, ok := f.known[s.ID]; return !ok }) {
+		f.markStandIns(list)
 		return nil
 	}
 	if err := repo.LoadIndex(ctx); err != nil {
@@ -43,12 +46,58 @@ func (f *forgetter) read(ctx context.Context, repo *repository.Repository, list 
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	f.markStandIns(list)
+	return nil
+}
+
+// markReplaced marks the damaged snapshots that were written anew, whatever was
+// known of them before: their manifests still say that every item is good.
+func (f *forgetter) markReplaced(list []repository.StoredSnapshot) {
+	instead := replaced(list)
+	for _, s := range list {
+		if by, ok := instead[s.ID]; ok {
+			st := described(s)
+			st.Unreadable = "it is damaged, and was written anew as " + by.Short()
+			f.known[s.ID] = st
+		}
+	}
+}
+
+// markStandIns marks what was written in place of snapshots that are still
+// there: it stays with them, for it alone tells that they are damaged.
+func (f *forgetter) markStandIns(list []repository.StoredSnapshot) {
+	instead := replaced(list)
+	for _, s := range list {
+		if by, ok := instead[s.ID]; ok {
+			st := f.known[by]
+			st.StandsFor = s.ID.String()
+			f.known[by] = st
+		}
+	}
 }
 
 // readOne finds out what a snapshot holds. One of which nobody can tell, for
 // whatever reason, is kept, and its absence from the count keeps others.
 func (f *forgetter) readOne(ctx context.Context, repo *repository.Repository, s repository.StoredSnapshot) retention.Snapshot {
+	out := described(s)
+	m, err := f.app.manifestOf(ctx, repo, &snapshot{StoredSnapshot: s}, f.project)
+	switch {
+	case errors.Is(err, errNoManifest):
+	case err != nil:
+		out.Unreadable = "it cannot be read: " + f.app.Redactor().Redact(err.Error())
+	default:
+		out.Incomplete = out.Incomplete || !m.Complete()
+		out.Part = len(m.Only) > 0
+		out.Items = retainedItems(m)
+	}
+	return out
+}
+
+// described is a snapshot by what its own file says.
+func described(s repository.StoredSnapshot) retention.Snapshot {
 	out := retention.Snapshot{
 		ID: s.ID.String(), Time: s.Time, Incomplete: s.HasTag(TagIncomplete), Safety: s.HasTag(TagSafety), Pinned: s.HasTag(TagPinned),
 	}
@@ -57,16 +106,6 @@ func (f *forgetter) readOne(ctx context.Context, repo *repository.Repository, s 
 	}
 	if s.Parent != nil {
 		out.Parent = s.Parent.String()
-	}
-	m, err := f.app.manifestOf(ctx, repo, &snapshot{StoredSnapshot: s}, f.project)
-	switch {
-	case errors.Is(err, errNoManifest):
-	case err != nil:
-		out.Unreadable = f.app.Redactor().Redact(err.Error())
-	default:
-		out.Incomplete = out.Incomplete || !m.Complete()
-		out.Part = len(m.Only) > 0
-		out.Items = retainedItems(m)
 	}
 	return out
 }

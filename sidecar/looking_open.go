@@ -73,8 +73,9 @@ func (a *App) findSnapshot(ctx context.Context, repo *repository.Repository, pre
 	if err != nil {
 		return nil, err
 	}
+	instead := replaced(list)
 	for _, s := range slices.Backward(list) {
-		if !s.HasTag(TagSafety) {
+		if _, damaged := instead[s.ID]; !damaged && !s.HasTag(TagSafety) {
 			return &s, nil
 		}
 	}

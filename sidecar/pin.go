@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -78,6 +79,9 @@ func (f *forgetter) pinned(ctx context.Context, repo *repository.Repository, opt
 	s, err := findAmong(ctx, repo, list, opt.Snapshot)
 	if err != nil {
 		return nil, err
+	}
+	if by, ok := replaced(list)[s.ID]; ok { // under another ID nothing would tell that it is damaged
+		return nil, fmt.Errorf("snapshot %s is damaged, and was written anew as %s: name that one", s.ID.Short(), by.Short())
 	}
 	r := &PinReport{
 		Snapshot: s.ID.String(), Was: s.ID.String(), Pinned: !opt.Unpin, DryRun: opt.DryRun,

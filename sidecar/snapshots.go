@@ -45,7 +45,7 @@ func (a *App) projectSnapshots(ctx context.Context, repo *repository.Repository,
 	var out []*snapshot
 	instead := replaced(all)
 	for _, s := range all {
-		if !instead[s.ID] && ofProject(&s.Snapshot, project) && !slices.Contains(s.Snapshot.Tags, TagSafety) {
+		if _, damaged := instead[s.ID]; !damaged && ofProject(&s.Snapshot, project) && !slices.Contains(s.Snapshot.Tags, TagSafety) {
 			out = append(out, &snapshot{StoredSnapshot: s})
 		}
 	}
@@ -53,13 +53,13 @@ func (a *App) projectSnapshots(ctx context.Context, repo *repository.Repository,
 	return out, nil
 }
 
-// replaced are the snapshots in whose place a repair has written others: what
-// they say of their items is no longer true.
-func replaced(all []repository.StoredSnapshot) map[repository.ID]bool {
-	out := map[repository.ID]bool{}
+// replaced are the snapshots in whose place a repair has written others, and
+// these: what they say of their items is no longer true.
+func replaced(all []repository.StoredSnapshot) map[repository.ID]repository.ID {
+	out := map[repository.ID]repository.ID{}
 	for i := range all {
 		if s := &all[i]; s.Original != nil && s.HasTag(repository.TagRepaired) {
-			out[*s.Original] = true
+			out[*s.Original] = s.ID
 		}
 	}
 	return out
