@@ -100,14 +100,14 @@ func TestRunsAreCopied(t *testing.T) {
 // TestF31_OnlyThisProjectIsCopied: app beside app2, safety snapshots, and those
 // of nobody.
 func TestF31_OnlyThisProjectIsCopied(t *testing.T) {
-	list := []repository.StoredSnapshot{}
 	s := copyingShop(t)
 	s.backedUp()
 	v, err := s.app.openVault(t.Context(), nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list, _, err = v.repo.Snapshots(t.Context()); err != nil || len(list) != 1 {
+	list, _, err := v.repo.Snapshots(t.Context())
+	if err != nil || len(list) != 1 {
 		t.Fatal(err)
 	}
 	if err := v.repo.LoadIndex(t.Context()); err != nil {
