@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,35 +20,37 @@ const manifestReaders = 8
 // are marked.
 func (f *forgetter) read(ctx context.Context, repo *repository.Repository, list []repository.StoredSnapshot) error {
 	f.markReplaced(list)
-	if !slices.ContainsFunc(list, func(s repository.StoredSnapshot) bool { _, ok := f.known[s.ID]; return !ok }) {
-		f.markStandIns(list)
+	unknown := slices.DeleteFunc(slices.Clone(list), func(s repository.StoredSnapshot) bool { _, ok := f.known[s.ID]; return ok })
+	if err := f.readAll(ctx, repo, unknown); err != nil {
+		return err
+	}
+	f.markStandIns(list)
+	return nil
+}
+
+// readAll reads the manifests of snapshots of which nothing is known yet.
+func (f *forgetter) readAll(ctx context.Context, repo *repository.Repository, list []repository.StoredSnapshot) error {
+	if len(list) == 0 {
 		return nil
 	}
 	if err := repo.LoadIndex(ctx); err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
+	states := make([]retention.Snapshot, len(list))
+	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(manifestReaders)
-	for _, s := range list {
-		if _, ok := f.known[s.ID]; ok {
-			continue
-		}
+	for i, s := range list {
 		g.Go(func() error {
-			state := f.readOne(gctx, repo, s)
-			if cause := context.Cause(gctx); cause != nil {
-				return cause
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			f.known[s.ID] = state
-			return nil
+			states[i] = f.readOne(ctx, repo, s)
+			return context.Cause(ctx)
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	f.markStandIns(list)
+	for i, s := range list {
+		f.known[s.ID] = states[i]
+	}
 	return nil
 }
 
