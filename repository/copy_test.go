@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ripplebak/ripplebak/storage"
@@ -111,10 +112,13 @@ func TestCopyKeepsBlobsAndSnapshots(t *testing.T) {
 	from, to := storagetest.NewMemory(), storagetest.NewMemory()
 	src, want := copySource(t, from)
 	initLeast(t, to, src.Config().ChunkerPolynomial)
-	var last, total uint64
-	copied, stats, err := copyAll(t.Context(), from, to, CopyOptions{Writer: WriterOptions{Workers: 1}, Progress: func(d, of uint64) { last, total = max(d, last), of }})
-	if err != nil || copied != 3 || stats.Blobs == 0 || stats.BytesStored == 0 || last == 0 || total == 0 {
-		t.Fatalf("%d copied, %+v, %d of %d: %v", copied, stats, last, total, err)
+	var told, total atomic.Uint64
+	copied, stats, err := copyAll(t.Context(), from, to, CopyOptions{Writer: WriterOptions{Workers: 1}, Progress: func(d, of uint64) {
+		told.Add(d)
+		total.Store(of)
+	}})
+	if err != nil || copied != 3 || stats.Blobs == 0 || stats.BytesStored == 0 || told.Load() == 0 || total.Load() == 0 {
+		t.Fatalf("%d copied, %+v, %d of %d: %v", copied, stats, told.Load(), total.Load(), err)
 	}
 	verifyCopy(t, to, want)
 	dst := testOpen(t, to, Options{})
@@ -200,8 +204,8 @@ func TestCopyKilledAnywhere(t *testing.T) {
 	_, want := copySource(t, from)
 	initLeast(t, empty, "")
 	for _, side := range []string{"source", "copy"} {
-		calls := 0
-		count := storagetest.Fault{Act: storagetest.Call, Times: -1, Do: func() { calls++ }}
+		var counted atomic.Int64
+		count := storagetest.Fault{Act: storagetest.Call, Times: -1, Do: func() { counted.Add(1) }}
 		run := func(f storagetest.Fault, m *storagetest.Memory) error {
 			from, to := storage.Store(from), storage.Store(m)
 			if side == "source" {
@@ -216,7 +220,9 @@ func TestCopyKilledAnywhere(t *testing.T) {
 			_, _, err := copyAll(t.Context(), from, to, CopyOptions{Writer: WriterOptions{Uploads: 1, Workers: 1}})
 			return err
 		}
-		if err := run(count, empty.Copy()); err != nil || calls < 10 {
+		err := run(count, empty.Copy())
+		calls := int(counted.Load())
+		if err != nil || calls < 10 {
 			t.Fatalf("%s: %v after %d calls", side, err, calls)
 		}
 		for _, act := range []storagetest.Action{storagetest.Fail, storagetest.Lose} {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,11 +125,14 @@ func TestPendingBlobs(t *testing.T) {
 		if !bytes.Equal(fileContent(t, r, ids), data) {
 			t.Errorf("%s: content differs", when)
 		}
-		found := 0
+		var found atomic.Int64
 		err = r.LoadBlobs(t.Context(), []BlobHandle{{ID: ids[0]}, {ID: ids[0]}, {Type: TreeBlob, ID: id}}, func(h BlobHandle, b []byte) error {
-			found++ // one at a time: there are two pending ones, or one range each
+			found.Add(1)
 			return nil
 		})
+		if found.Load() != 2 {
+			t.Errorf("%s: %d blobs came, each counts once", when, found.Load())
+		}
 		if err != nil {
 			t.Errorf("%s: %v", when, err)
 		}
