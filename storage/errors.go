@@ -83,8 +83,8 @@ func Truncated(h Handle, offset, length, size int64) error {
 	return fmt.Errorf("load %s: %w (%w): %d bytes asked for at %d, %d there", h, ErrShort, ErrTruncated, length, offset, max(size, 0))
 }
 
-// closeAfter closes c because of err and returns err, with what close says.
-func closeAfter(c io.Closer, err error) error {
+// CloseAfter closes c because of err and returns err, with what close says.
+func CloseAfter(c io.Closer, err error) error {
 	if cerr := c.Close(); cerr != nil {
 		return fmt.Errorf("%w; close: %w", err, cerr)
 	}

@@ -33,7 +33,7 @@ func (j joined) Load(ctx context.Context, h Handle, offset, length int64) (io.Re
 	if length <= 0 {
 		info, err := j.r.Stat(ctx, h)
 		if err != nil {
-			return nil, 0, closeAfter(rc, err)
+			return nil, 0, CloseAfter(rc, err)
 		}
 		length = info.Size - offset
 	}

@@ -62,7 +62,7 @@ func (l *resuming) broken(err error) error {
 	}
 	cur := l.cur
 	l.cur = nil
-	return l.a.again(l.ctx, closeAfter(cur, err))
+	return l.a.again(l.ctx, CloseAfter(cur, err))
 }
 
 func (l *resuming) reopen() error {
@@ -72,7 +72,7 @@ func (l *resuming) reopen() error {
 			return err
 		}
 		if n < l.left {
-			return closeAfter(cur, Truncated(l.h, l.pos, l.left, n))
+			return CloseAfter(cur, Truncated(l.h, l.pos, l.left, n))
 		}
 		l.cur = cur
 		return nil

@@ -40,7 +40,7 @@ func (r reader) Load(ctx context.Context, h Handle, offset, length int64) (io.Re
 		return nil, err
 	}
 	if size < 0 || length > 0 && size < length {
-		return nil, closeAfter(rc, Truncated(h, offset, length, size))
+		return nil, CloseAfter(rc, Truncated(h, offset, length, size))
 	}
 	if length > 0 {
 		size = length

@@ -90,7 +90,7 @@ func (b *backend) Load(ctx context.Context, h storage.Handle, offset, length int
 		return nil, 0, fmt.Errorf("load %s: %w", h, err)
 	}
 	if offset > size {
-		return nil, 0, closeAfter(f, storage.Truncated(h, offset, length, size-offset))
+		return nil, 0, storage.CloseAfter(f, storage.Truncated(h, offset, length, size-offset))
 	}
 	n := size - offset
 	if length > 0 && length < n {
@@ -115,10 +115,10 @@ func (b *backend) file(ctx context.Context, h storage.Handle) (*os.File, int64, 
 	}
 	fi, err := f.Stat()
 	if err != nil {
-		return nil, 0, closeAfter(f, named(err))
+		return nil, 0, storage.CloseAfter(f, named(err))
 	}
 	if !fi.Mode().IsRegular() {
-		return nil, 0, closeAfter(f, fmt.Errorf("%s is no regular file", filepath.Join(b.path, h.Path())))
+		return nil, 0, storage.CloseAfter(f, fmt.Errorf("%s is no regular file", filepath.Join(b.path, h.Path())))
 	}
 	return f, fi.Size(), nil
 }
@@ -169,11 +169,4 @@ func (b *backend) Remove(ctx context.Context, h storage.Handle) error {
 		return fmt.Errorf("remove %s: %w", h, err)
 	}
 	return nil
-}
-
-func closeAfter(c io.Closer, err error) error {
-	if cerr := c.Close(); cerr != nil {
-		return fmt.Errorf("%w; close: %w", err, cerr)
-	}
-	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 func (b *backend) Load(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
@@ -21,13 +22,7 @@ func (b *backend) Load(ctx context.Context, h storage.Handle, offset, length int
 }
 
 func (b *backend) load(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
-	r := request{method: http.MethodGet, place: place(h)}
-	if offset > 0 || length > 0 {
-		r.span = fmt.Sprintf("bytes=%d-", offset)
-		if length > 0 {
-			r.span += strconv.FormatInt(offset+length-1, 10)
-		}
-	}
+	r := request{method: http.MethodGet, place: place(h), span: transport.Span(offset, length)}
 	resp, err := b.send(ctx, r)
 	if err != nil {
 		if errors.Is(err, errRange) {
@@ -42,14 +37,14 @@ func (b *backend) load(ctx context.Context, h storage.Handle, offset, length int
 		return rc, n, closeWith(resp.Body, err)
 	}
 	if size < 0 {
-		return nil, 0, closeAfter(resp.Body, fmt.Errorf("%w: the server does not say how long its answer is", storage.ErrRefused))
+		return nil, 0, storage.CloseAfter(resp.Body, fmt.Errorf("%w: the server does not say how long its answer is", storage.ErrRefused))
 	}
-	rc := &download{ctx: ctx, b: b, body: resp.Body}
+	rc := b.body(ctx, resp.Body)
 	if resp.StatusCode != http.StatusPartialContent {
-		return skip(rc, h, offset, length, size)
+		return transport.Skip(rc, h, offset, length, size)
 	}
 	if r.span == "" || !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
-		return nil, 0, closeAfter(resp.Body, fmt.Errorf("%w: the server sent another range than the one asked for", storage.ErrRefused))
+		return nil, 0, storage.CloseAfter(resp.Body, fmt.Errorf("%w: the server sent another range than the one asked for", storage.ErrRefused))
 	}
 	return rc, size, nil
 }
@@ -69,37 +64,10 @@ func (b *backend) beyond(ctx context.Context, h storage.Handle, offset, length i
 	return nil, 0, storage.Truncated(h, offset, length, info.Size-offset)
 }
 
-// skip reads past the beginning for servers that ignore ranges.
-func skip(rc io.ReadCloser, h storage.Handle, offset, length, size int64) (io.ReadCloser, int64, error) {
-	if offset > size {
-		return nil, 0, closeAfter(rc, storage.Truncated(h, offset, length, size-offset))
-	}
-	if _, err := io.CopyN(io.Discard, rc, offset); err != nil {
-		return nil, 0, closeAfter(rc, err)
-	}
-	n := size - offset
-	if length > 0 {
-		n = min(n, length)
-	}
-	return rc, n, nil
+// body names the errors of an answer's body.
+func (b *backend) body(ctx context.Context, rc io.ReadCloser) io.ReadCloser {
+	return &transport.Download{Body: rc, Name: func(err error) error { return b.named(ctx, err) }}
 }
-
-// download names the errors of an answer's body.
-type download struct {
-	ctx  context.Context
-	b    *backend
-	body io.ReadCloser
-}
-
-func (d *download) Read(p []byte) (int, error) {
-	n, err := d.body.Read(p)
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, err // the seal knows how much is missing
-	}
-	return n, d.b.named(d.ctx, err)
-}
-
-func (d *download) Close() error { return d.body.Close() }
 
 func (b *backend) Stat(ctx context.Context, h storage.Handle) (storage.Info, error) {
 	header, err := b.ask(ctx, request{method: http.MethodHead, place: place(h)})
@@ -117,13 +85,6 @@ func (b *backend) Stat(ctx context.Context, h storage.Handle) (storage.Info, err
 func closeWith(c io.Closer, err error) error {
 	if cerr := c.Close(); err == nil {
 		return cerr
-	}
-	return err
-}
-
-func closeAfter(c io.Closer, err error) error {
-	if cerr := c.Close(); cerr != nil {
-		return fmt.Errorf("%w; close: %w", err, cerr)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 const (
@@ -53,7 +54,7 @@ func (b *backend) list(ctx context.Context, k storage.Kind, fn func(storage.Info
 	if err != nil {
 		return err
 	}
-	body := &download{ctx: ctx, b: b, body: resp.Body}
+	body := b.body(ctx, resp.Body)
 	defer func() {
 		if cerr := body.Close(); err == nil {
 			err = cerr
@@ -104,9 +105,9 @@ func (i *item) UnmarshalJSON(data []byte) error {
 // decodeListing reads a JSON array of items to its proven end. Servers write
 // null for one that is empty.
 func decodeListing(r io.Reader, fn func(item) error) error {
-	body := &recorder{r: r}
+	body := transport.NewRecorder(r)
 	d := json.NewDecoder(body)
-	badListing := func(err error) error { return badListing(err, body.failed()) }
+	badListing := func(err error) error { return badListing(err, body.Failed()) }
 	open, err := d.Token()
 	if err != nil {
 		return badListing(err)

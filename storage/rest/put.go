@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 // readBackEvery is how many packs are stored for each that is read back: what
@@ -96,9 +97,9 @@ func (b *backend) post(ctx context.Context, h storage.Handle, p storage.Payload)
 	if err := proveSource(src, p); err != nil {
 		return err
 	}
-	body := &recorder{r: src}
+	body := transport.NewRecorder(src)
 	_, err = b.ask(ctx, request{method: http.MethodPost, place: place(h), body: body, size: p.Size})
-	if serr := body.failed(); serr != nil {
+	if serr := body.Failed(); serr != nil {
 		// The HTTP client wraps a source's failure in its own words.
 		return serr
 	}

@@ -2,10 +2,8 @@ package rest
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/ripplebak/ripplebak/storage"
 )
@@ -23,29 +21,4 @@ func proveSource(src io.ReadSeeker, p storage.Payload) error {
 	}
 	_, err := src.Seek(0, io.SeekStart)
 	return err
-}
-
-// recorder keeps the failure of a reader, which those that read it wrap in
-// words of their own.
-type recorder struct {
-	r io.Reader
-
-	mu  sync.Mutex // the connection may still read when the answer is here
-	err error
-}
-
-func (r *recorder) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.mu.Lock()
-		r.err = err
-		r.mu.Unlock()
-	}
-	return n, err
-}
-
-func (r *recorder) failed() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
 }

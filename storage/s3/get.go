@@ -12,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 func (b *backend) Load(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
@@ -24,13 +25,9 @@ func (b *backend) Load(ctx context.Context, h storage.Handle, offset, length int
 
 func (b *backend) load(ctx context.Context, h storage.Handle, offset, length int64) (io.ReadCloser, int64, error) {
 	var opts minio.GetObjectOptions
-	ranged := offset > 0 || length > 0
-	if ranged {
-		value := fmt.Sprintf("bytes=%d-", offset)
-		if length > 0 {
-			value += strconv.FormatInt(offset+length-1, 10)
-		}
-		opts.Set("Range", value)
+	span := transport.Span(offset, length)
+	if span != "" {
+		opts.Set("Range", span)
 	}
 	var body io.ReadCloser
 	var header http.Header
@@ -46,17 +43,17 @@ func (b *backend) load(ctx context.Context, h storage.Handle, offset, length int
 	}
 	size, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
 	if err != nil || size < 0 {
-		return nil, 0, closeAfter(body, fmt.Errorf("%w: the server does not say how long its answer is", storage.ErrRefused))
+		return nil, 0, storage.CloseAfter(body, fmt.Errorf("%w: the server does not say how long its answer is", storage.ErrRefused))
 	}
-	rc := &download{ctx: ctx, b: b, body: body}
-	if !ranged {
+	rc := &transport.Download{Body: body, Name: func(err error) error { return b.named(ctx, err) }}
+	if span == "" {
 		return rc, size, nil
 	}
 	if header.Get("Content-Range") == "" {
-		return skip(rc, h, offset, length, size)
+		return transport.Skip(rc, h, offset, length, size)
 	}
 	if !strings.HasPrefix(header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
-		return nil, 0, closeAfter(body, fmt.Errorf("%w: the server sent another range than the one asked for", storage.ErrRefused))
+		return nil, 0, storage.CloseAfter(body, fmt.Errorf("%w: the server sent another range than the one asked for", storage.ErrRefused))
 	}
 	return rc, size, nil
 }
@@ -72,38 +69,6 @@ func (b *backend) beyond(ctx context.Context, h storage.Handle, offset, length i
 	}
 	return nil, 0, storage.Truncated(h, offset, length, info.Size-offset)
 }
-
-// skip reads past the beginning for servers that ignore ranges.
-func skip(rc io.ReadCloser, h storage.Handle, offset, length, size int64) (io.ReadCloser, int64, error) {
-	if offset > size {
-		return nil, 0, closeAfter(rc, storage.Truncated(h, offset, length, size-offset))
-	}
-	if _, err := io.CopyN(io.Discard, rc, offset); err != nil {
-		return nil, 0, closeAfter(rc, err)
-	}
-	n := size - offset
-	if length > 0 {
-		n = min(n, length)
-	}
-	return rc, n, nil
-}
-
-// download names the errors of a response's body.
-type download struct {
-	ctx  context.Context
-	b    *backend
-	body io.ReadCloser
-}
-
-func (d *download) Read(p []byte) (int, error) {
-	n, err := d.body.Read(p)
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, err // the seal knows how much is missing
-	}
-	return n, d.b.named(d.ctx, err)
-}
-
-func (d *download) Close() error { return d.body.Close() }
 
 func (b *backend) Stat(ctx context.Context, h storage.Handle) (storage.Info, error) {
 	size, err := b.head(ctx, h)
@@ -147,11 +112,4 @@ func (b *backend) Remove(ctx context.Context, h storage.Handle) error {
 		return fmt.Errorf("remove %s: %w", h, b.retained(ctx, h, err))
 	}
 	return nil
-}
-
-func closeAfter(c io.Closer, err error) error {
-	if cerr := c.Close(); cerr != nil {
-		return fmt.Errorf("%w; close: %w", err, cerr)
-	}
-	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/transport"
 )
 
 const checksumHeader = "x-amz-checksum-sha256"
@@ -144,7 +145,7 @@ func (b *backend) putOnce(ctx context.Context, h storage.Handle, p storage.Paylo
 	if cond {
 		opts.SetMatchETagExcept("*")
 	}
-	body := &recorder{r: src}
+	body := transport.NewRecorder(src)
 	var info minio.UploadInfo
 	put := func() error {
 		if _, err := src.Seek(0, io.SeekStart); err != nil {
@@ -155,10 +156,10 @@ func (b *backend) putOnce(ctx context.Context, h storage.Handle, p storage.Paylo
 		return err
 	}
 	err = b.send(put)
-	if body.err != nil {
+	if serr := body.Failed(); serr != nil {
 		// The client wraps a source's failure in its own words, and would
 		// have us try again.
-		return body.err
+		return serr
 	}
 	if err != nil {
 		if _, ok := responseOf(err); ok && context.Cause(ctx) == nil {
@@ -223,19 +224,4 @@ func (b *backend) proveSize(ctx context.Context, h storage.Handle, p storage.Pay
 		return fmt.Errorf("%w: %d bytes of %d", storage.ErrMismatch, info.Size, p.Size)
 	}
 	return nil
-}
-
-// recorder keeps the failure of a source, which the HTTP client hides. It has
-// no Seek: the client must not start over on its own.
-type recorder struct {
-	r   io.Reader
-	err error
-}
-
-func (r *recorder) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
 }
