@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -129,10 +128,9 @@ func measureBackup(ctx context.Context, d *dataset, t tool, op, cache string, in
 	return err
 }
 
-// measureRestores restores with each tool; ours last, because it restores into
-// the volume that the others' data came from.
+// measureRestores restores with each tool. Ours restores into the volume that
+// the others' data came from, which nobody reads any more.
 func measureRestores(ctx context.Context, d *dataset, tools []tool, cache string, into samples) error {
-	slices.SortStableFunc(tools, func(a, b tool) int { return rank(a) - rank(b) })
 	for _, t := range tools {
 		if err := t.empty(); err != nil {
 			return err
@@ -142,7 +140,7 @@ func measureRestores(ctx context.Context, d *dataset, tools []tool, cache string
 		return err
 	}
 	for _, t := range tools {
-		if err := prepareRestore(ctx, d, t, cache); err != nil {
+		if err := prepareRestore(ctx, t, cache); err != nil {
 			return err
 		}
 		f, err := t.restore(ctx)
@@ -155,16 +153,19 @@ func measureRestores(ctx context.Context, d *dataset, tools []tool, cache string
 }
 
 // prepareRestore empties the page cache; or, warm, sees to it that the
-// repository is in there, and the programs.
-func prepareRestore(ctx context.Context, d *dataset, t tool, cache string) error {
-	if cache == "cold" {
-		return dropCaches()
+// repository is in there, and the programs. What the one before wrote must not
+// be found on the way to free inodes, nor must its memory be had for less: on a
+// virtual machine whose host takes free memory back, a page costs more to write
+// to when it has been free for some seconds.
+func prepareRestore(ctx context.Context, t tool, cache string) error {
+	if err := dropCaches(); err != nil {
+		return err
 	}
-	if d.manyFiles() {
-		// What the one before wrote must not be found on the way to free inodes.
-		if err := dropCaches(); err != nil {
-			return err
-		}
+	if err := pause(ctx, memoryTime); err != nil {
+		return err
+	}
+	if cache == "cold" {
+		return nil
 	}
 	return errors.Join(readAll(ctx, t.repository()), t.warm(ctx))
 }
@@ -180,21 +181,22 @@ func settle(ctx context.Context, d *dataset) error {
 	if err := dropCaches(); err != nil { // what is dirty counts for longer
 		return err
 	}
+	return pause(ctx, settleTime)
+}
+
+// How long free inodes and free memory are waited for.
+const (
+	settleTime = 65 * time.Second
+	memoryTime = 5 * time.Second
+)
+
+func pause(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(settleTime):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-const settleTime = 65 * time.Second
-
-func rank(t tool) int {
-	if _, ok := t.(*ours); ok {
-		return 1
-	}
-	return 0
 }
 
 func prepare(ctx context.Context, d *dataset, cache string) error {
