@@ -111,20 +111,14 @@ const lockPatience = 3 * time.Second
 
 // begin takes the run lock and clears up after runs that died.
 func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration) (release func() error, err error) {
-	if h.state == nil {
-		return func() error { return nil }, nil
-	}
-	lock, err := h.state.Lock(ctx, state.Owner{Run: id, Container: h.selfID(), Command: a.Command, Since: a.Now()}, wait)
-	if err != nil {
-		return nil, err
-	}
-	if lock.Unnamed != nil {
-		a.Log.Warn().Msg("the state volume cannot be written: " + lock.Unnamed.Error())
+	release, err = a.lockRun(ctx, h, h.state, id, wait)
+	if err != nil || h.state == nil {
+		return release, err
 	}
 	if err := a.recover(ctx, h); err != nil {
-		return nil, errors.Join(err, lock.Release())
+		return nil, errors.Join(err, release())
 	}
-	return lock.Release, nil
+	return release, nil
 }
 
 // prepareBackup reads the project and opens the repository at the same time,

@@ -62,15 +62,15 @@ func (a *App) startEarly(ctx context.Context, h *host, run string, names []strin
 	if !h.hasSocket() || len(names) == 0 {
 		return nil
 	}
-	listener, err := volume.Listen(a.Settings.RunDir)
-	if err != nil {
-		return nil // the run tries it again, and says why not
-	}
 	ctx, cancel := context.WithCancel(ctx)
-	e := &early{listener: listener, names: names, cancel: cancel, done: make(chan struct{})}
+	e := &early{names: names, cancel: cancel, done: make(chan struct{})}
+	if e.listener, e.err = volume.Listen(a.Settings.RunDir); e.err != nil {
+		close(e.done) // the run tries it again, and says why not
+		return e
+	}
 	go func() {
 		defer close(e.done)
-		e.helper, e.err = a.startHelper(ctx, h, listener, run, names, write)
+		e.helper, e.err = a.startHelper(ctx, h, e.listener, run, names, write)
 	}()
 	return e
 }
@@ -87,6 +87,17 @@ func (e *early) take(names []string) *helper {
 	return c
 }
 
+// wait gives the helper once it has started; it stays ours to end.
+func (e *early) wait() (*helper, error) {
+	if e == nil {
+		return nil, errNoHelper
+	}
+	<-e.done
+	return e.helper, e.err
+}
+
+var errNoHelper = errors.New("no helper can be reached: the volume of its socket is missing")
+
 // end waits for the start and ends what nobody has taken. It may be called
 // again.
 func (e *early) end(ctx context.Context) error {
@@ -100,5 +111,8 @@ func (e *early) end(ctx context.Context) error {
 		e.helper = nil
 		err = c.close(context.WithoutCancel(ctx))
 	}
-	return errors.Join(err, e.listener.Close())
+	if e.listener != nil {
+		err = errors.Join(err, e.listener.Close())
+	}
+	return err
 }

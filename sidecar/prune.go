@@ -120,7 +120,7 @@ func (a *App) pruneTarget(ctx context.Context, t target, opt PruneOptions) (repo
 		defer func() { err = errors.Join(err, h.engine.Close()) }()
 	}
 	if t.name == "" { // no backup waits for a copy
-		release, err := a.lockRun(ctx, h, dir, opt.Wait)
+		release, err := a.lockRun(ctx, h, dir, newRunID(), max(opt.Wait, lockPatience))
 		if err != nil {
 			return nil, err
 		}
@@ -276,15 +276,15 @@ func (a *App) aroundIfAny(ctx context.Context) (*host, *state.Dir, error) {
 
 // lockRun takes the run lock where there is a state directory, so that no
 // backup of this host begins that would have to wait for us.
-func (a *App) lockRun(ctx context.Context, h *host, dir *state.Dir, wait time.Duration) (release func() error, err error) {
+func (a *App) lockRun(ctx context.Context, h *host, dir *state.Dir, id string, wait time.Duration) (release func() error, err error) {
 	if dir == nil {
 		return func() error { return nil }, nil
 	}
-	owner := state.Owner{Run: newRunID(), Command: a.Command, Since: a.Now()}
+	owner := state.Owner{Run: id, Command: a.Command, Since: a.Now()}
 	if h != nil {
 		owner.Container = h.selfID()
 	}
-	lock, err := dir.Lock(ctx, owner, max(wait, lockPatience))
+	lock, err := dir.Lock(ctx, owner, wait)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,9 @@ type RestoreOptions struct {
 	Wait time.Duration
 	// Confirm is shown the plan and asked before anything is touched.
 	Confirm func(*plan.Restore) error
+	// Sure says that Confirm asks nobody: the first helper starts while the
+	// snapshot is verified, as it would sit idle where a person thinks.
+	Sure bool
 }
 
 // RestoreReport says what a restore did.
@@ -178,7 +181,7 @@ func (r *restore) do(ctx context.Context) (err error) {
 	if len(r.plan.Problems) > 0 {
 		return &ProblemsError{Problems: r.plan.Problems}
 	}
-	if !r.opt.DryRun && r.opt.Confirm == nil { // who has to answer may take his time
+	if r.opt.Sure && !r.opt.DryRun {
 		r.prepareHelper(ctx, r.plan.Operations)
 	}
 	if err := r.verifyAll(ctx); err != nil {

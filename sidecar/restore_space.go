@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/compose"
@@ -41,12 +40,7 @@ type spaceCheck struct {
 	items []plan.RestoreItem // whose volumes are there
 	free  map[string]volume.Space
 
-	// The helper that reads the volumes, once one is needed.
-	listener *volume.Listener
-	starting sync.WaitGroup
-	started  bool
-	helper   *helper
-	err      error
+	reader *early // the helper that reads the volumes, once one is needed
 }
 
 // lookAtSpace asks what is free. A helper that has to be asked starts while the
@@ -96,34 +90,20 @@ func (h *host) besideState(ctx context.Context) (*volume.Space, error) {
 
 // start begins to start the helper, unless that was done.
 func (s *spaceCheck) start(ctx context.Context) {
-	if s.started {
-		return
-	}
-	s.started = true
-	if s.listener, s.err = volume.Listen(s.r.app.Settings.RunDir); s.err != nil {
+	if s.reader != nil {
 		return
 	}
 	var names []string
 	for _, it := range s.items {
 		names = append(names, it.Volume.Docker)
 	}
-	s.starting.Go(func() {
-		s.helper, s.err = s.r.app.startHelper(ctx, s.r.host, s.listener, s.r.id, names, false)
-	})
+	s.reader = s.r.app.startEarly(ctx, s.r.host, s.r.id, names, false)
 }
 
 // end waits for the helper's start, and ends it. What cannot be removed is an
 // orphan, of which a later command takes care.
 func (s *spaceCheck) end(ctx context.Context) {
-	s.starting.Wait()
-	var err error
-	if s.helper != nil {
-		err = s.helper.close(ctx)
-	}
-	if s.listener != nil {
-		err = errors.Join(err, s.listener.Close())
-	}
-	if err != nil {
+	if err := s.reader.end(ctx); err != nil {
 		s.r.app.Log.Warn().Msg(s.r.app.Redactor().Redact(err.Error()))
 	}
 }
@@ -164,11 +144,11 @@ func (s *spaceCheck) ask(ctx context.Context, key string, n int) (volume.Space, 
 	if ok {
 		return free, nil
 	}
-	s.starting.Wait()
-	if s.err != nil {
-		return free, s.err
+	reader, err := s.reader.wait()
+	if err != nil {
+		return free, err
 	}
-	free, err := s.helper.peer.Space(ctx, s.r.host.mountPoint(n))
+	free, err = reader.peer.Space(ctx, s.r.host.mountPoint(n))
 	s.free[key] = free
 	return free, err
 }
@@ -191,14 +171,14 @@ func bound(e repository.Extent, free volume.Space) plan.RestoreSpace {
 // nothing: it is mounted read-only, and its services run.
 func (s *spaceCheck) compare(ctx context.Context, it plan.RestoreItem, n int) plan.RestoreSpace {
 	s.start(ctx)
-	s.starting.Wait()
-	if s.err != nil {
-		return s.unknown(s.err)
+	reader, err := s.reader.wait()
+	if err != nil {
+		return s.unknown(err)
 	}
 	src := s.r.sources[it.Key]
 	req := s.r.restoreRequest(src)
 	req.Root, req.DryRun, req.Progress = s.r.host.mountPoint(n), true, nil
-	report, err := archive.Restore(ctx, s.r.vault.repo, src.node, s.helper.peer, req)
+	report, err := archive.Restore(ctx, s.r.vault.repo, src.node, reader.peer, req)
 	short := errors.Is(err, volume.ErrNoSpace)
 	if err != nil && !short || report == nil {
 		return s.unknown(errors.Join(err, errNotCompared))

@@ -69,7 +69,7 @@ func TestCommandsPassOnWhatTheyAreTold(t *testing.T) {
 		{[]string{"check", "--read-data-subset", "5%"}, "check", func(f *fixture) any { return f.checked.Subset }, "5%"},
 		{[]string{"restore", "4f2a", "--yes", "--service", "a", "--service", "b", "--volume", "v,w", "--database", "db/x", "--globals", "--keep-extra", "--no-safety-snapshot"}, "restore",
 			func(f *fixture) any { o := f.restored; o.Confirm = nil; return o },
-			sidecar.RestoreOptions{Snapshot: "4f2a", Services: []string{"a", "b"}, Volumes: []string{"v,w"}, Databases: []string{"db/x"}, Globals: true, KeepExtra: true, NoSafety: true}},
+			sidecar.RestoreOptions{Snapshot: "4f2a", Services: []string{"a", "b"}, Volumes: []string{"v,w"}, Databases: []string{"db/x"}, Globals: true, KeepExtra: true, NoSafety: true, Sure: true}},
 		{[]string{"repair", "index", "--yes", "--read-all-packs"}, "repair", func(f *fixture) any { return f.repairing },
 			sidecar.RepairOptions{What: sidecar.RepairIndex, ReadAllPacks: true}},
 		{[]string{"repair", "packs", "--yes", "aa", "bb"}, "repair", func(f *fixture) any { return f.repairing },

@@ -50,7 +50,7 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err := s.mayAsk(yes || opt.DryRun); err != nil {
 			return err
 		}
-		opt.Confirm = s.confirm(ctx, yes)
+		opt.Confirm, opt.Sure = s.confirm(ctx, yes), yes
 		report, err := s.app.Restore(ctx, opt)
 		if report == nil || report.Plan == nil {
 			return err
