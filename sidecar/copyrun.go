@@ -47,6 +47,9 @@ func (c *copying) run(ctx context.Context) (err error) {
 		return errSameRepository
 	}
 	if !c.opt.DryRun {
+		if err := canLock(ctx, v); err != nil {
+			return err
+		}
 		if err := c.app.takeLock(ctx, v, c.host, repository.LockOptions{Wait: c.opt.Wait}); err != nil {
 			return err
 		}

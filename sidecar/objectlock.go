@@ -11,18 +11,40 @@ import (
 
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/storage"
+	"github.com/ripplebak/ripplebak/storage/s3"
 )
 
 // retainersAtOnce is how many locks are looked at, at the same time.
 const retainersAtOnce = 16
 
+// objectLock is how what is stored in S3 is locked; nil where no mode is set.
+// The setting is the one that asks for it.
+func objectLock(mode string, days int, setting string) *s3.ObjectLock {
+	if mode == "" {
+		return nil
+	}
+	return &s3.ObjectLock{Mode: s3.LockMode(mode), Days: days, Setting: setting}
+}
+
 // canLock proves, where what is stored shall be locked, that the storage does
 // that. Opening a repository only reads, and a restore must not depend on it.
 func canLock(ctx context.Context, v *vault) error {
-	if v.store.Retainer() == nil {
+	if v.target.lock == nil {
 		return nil
 	}
+	if err := lockHasMeaning(v); err != nil {
+		return err
+	}
 	return v.store.Probe(ctx)
+}
+
+// lockHasMeaning refuses a lock that somebody relies on where there is none.
+func lockHasMeaning(v *vault) error {
+	if v.target.lock == nil || v.store.Retainer() != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is set, and %s is not in S3, where alone it locks: remove it, or choose another place",
+		storage.ErrRefused, v.target.lock.Setting, v.store.Reader().Location())
 }
 
 // extension is what became of the locks of a repository's files.
@@ -83,15 +105,14 @@ func (a *App) prolongLocks(ctx context.Context, v *vault) error {
 	if err != nil || done.Files == 0 {
 		return err
 	}
-	a.Log.Info().Int("files", done.Files).Int("extended", done.Extended).Time("until", done.Until).Msg("locks of the storage looked after")
+	a.Log.Info().Str("of", v.target.label()).Int("files", done.Files).Int("extended", done.Extended).Time("until", done.Until).Msg("locks of the storage looked after")
 	return nil
 }
 
-// prolongOnly is what is left of a scheduled prune where nothing may be
-// deleted.
-func (a *App) prolongOnly(ctx context.Context) (err error) {
-	a.Log.Info().Msg("no prune: RIPPLEBAK_APPEND_ONLY is true")
-	v, err := a.openVault(ctx, a.stateDir(), false)
+// prolongOnly is what is left of a scheduled prune where nothing may, or need,
+// be deleted.
+func (a *App) prolongOnly(ctx context.Context, t target) (err error) {
+	v, err := a.openTarget(ctx, t, a.stateDir(), false)
 	if err != nil {
 		return err
 	}

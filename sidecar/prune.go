@@ -223,28 +223,28 @@ func (a *App) pruneProgress() func(repository.PruneProgress) {
 // scheduledPrune is serve's.
 func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
 	if a.Settings.AppendOnly {
-		return a.prolongOnly(ctx)
+		a.Log.Info().Msg("no prune: RIPPLEBAK_APPEND_ONLY is true")
+		return a.prolongOnly(ctx, a.primary())
 	}
 	return a.pruneAndSay(ctx, a.primary(), wait)
 }
 
 // copyPrunes are serve's, one for each copy with a retention of its own, for
-// nothing is forgotten in others. Each is a job by itself: one that fails says
-// so and stops nothing, and is noted as its own failure; a backup that is due
-// comes before the next.
+// nothing is forgotten in others; of those that are locked, the locks are made
+// longer all the same. Each is a job by itself: one that fails says so and stops
+// nothing, and is noted as its own failure; a backup that is due comes before
+// the next.
 func (a *App) copyPrunes() (jobs []*job) {
-	if a.Settings.AppendOnly {
-		return nil
-	}
 	for _, c := range a.Settings.Copies {
 		t := a.copyTarget(c)
-		if t.keep.Empty() {
-			continue
+		run := func(ctx context.Context, wait time.Duration) error { return a.pruneAndSay(ctx, t, wait) }
+		if t.keep.Empty() || a.Settings.AppendOnly {
+			if t.lock == nil {
+				continue
+			}
+			run = func(ctx context.Context, _ time.Duration) error { return a.prolongOnly(ctx, t) }
 		}
-		jobs = append(jobs, &job{
-			name: "prune of " + t.name, variable: pruneSchedule, cron: a.Settings.PruneSchedule,
-			run: func(ctx context.Context, wait time.Duration) error { return a.pruneAndSay(ctx, t, wait) },
-		})
+		jobs = append(jobs, &job{name: "prune of " + t.name, variable: pruneSchedule, cron: a.Settings.PruneSchedule, run: run})
 	}
 	return jobs
 }

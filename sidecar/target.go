@@ -38,7 +38,7 @@ func (a *App) primary() target {
 	s := a.Settings
 	return target{
 		place: s.Repository, variable: "RIPPLEBAK_REPOSITORY", password: s.Password, secret: "RIPPLEBAK_PASSWORD", style: s.S3Style, env: s.Env,
-		lock: a.s3Lock(),
+		lock: objectLock(s.S3Lock, s.S3LockDays, "RIPPLEBAK_S3_LOCK"),
 	}
 }
 
@@ -46,6 +46,7 @@ func (a *App) copyTarget(c settings.Copy) target {
 	return target{
 		name: c.Name, place: c.Repository, variable: c.Variable("TO"), password: c.Password, secret: c.Variable("PASSWORD"),
 		style: c.S3Style, keep: c.Keep, env: a.Settings.CopyEnv(c),
+		lock: objectLock(c.S3Lock, c.S3LockDays, c.Variable("S3_LOCK")),
 	}
 }
 

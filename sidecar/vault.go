@@ -13,7 +13,6 @@ import (
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
-	"github.com/ripplebak/ripplebak/storage/s3"
 )
 
 // vault is the opened repository with the storage that it lies in. It hands
@@ -39,14 +38,6 @@ func (v *vault) close(ctx context.Context) error {
 // is asked is counted, unless requests is nil.
 func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storage.AppendStore, error) {
 	return a.openStorage(ctx, a.primary(), requests)
-}
-
-// s3Lock is how long what is stored in S3 is locked; nil where it is not.
-func (a *App) s3Lock() *s3.ObjectLock {
-	if a.Settings.S3Lock == "" {
-		return nil
-	}
-	return &s3.ObjectLock{Mode: s3.LockMode(a.Settings.S3Lock), Days: a.Settings.S3LockDays}
 }
 
 // transferLimits are the process's own, over all storages that it opens.
@@ -102,7 +93,7 @@ func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, crea
 		}
 		return fmt.Errorf("%w: %w", repository.ErrNoRepository, err)
 	}
-	if err := a.mayCreate(dir, v); err != nil {
+	if err := errors.Join(a.mayCreate(dir, v), lockHasMeaning(v)); err != nil {
 		return err
 	}
 	if err := v.store.Writer().Provision(ctx); err != nil {

@@ -18,6 +18,10 @@ type Copy struct {
 	Repository, Password string
 	// S3Style is auto, path or virtual.
 	S3Style string
+	// S3Lock and S3LockDays are as those of the settings, and never taken from
+	// them: another bucket may not be able to lock.
+	S3Lock     string
+	S3LockDays int
 	// Keep is the policy of what stays in the copy; empty: everything.
 	Keep retention.Policy
 
@@ -86,6 +90,9 @@ func copyTable(vars map[string]string) (out []setting) {
 			setting{p + "TO", text(own(func(c *Copy) *string { return &c.Repository }))},
 			setting{p + "PASSWORD", text(own(func(c *Copy) *string { return &c.Password }))},
 			setting{p + "S3_STYLE", oneOf(own(func(c *Copy) *string { return &c.S3Style }), "auto", "path", "virtual")})
+		out = append(out,
+			setting{p + "S3_LOCK", oneOf(own(func(c *Copy) *string { return &c.S3Lock }), lockModes()...)},
+			setting{p + "S3_LOCK_DAYS", takeLockDays(func(s *Settings) *int { return &s.copyWith(p, n).S3LockDays })})
 		out = append(out, setting{p + "KEEP", func(s *Settings, v string) error {
 			keep, err := parseKeep(v)
 			s.copyWith(p, n).Keep = keep
@@ -106,7 +113,7 @@ func (s *Settings) copyWith(prefix string, n int) *Copy {
 		if n > 1 {
 			name += strconv.Itoa(n)
 		}
-		s.Copies = append(s.Copies, Copy{Name: name, S3Style: "auto", prefix: prefix})
+		s.Copies = append(s.Copies, Copy{Name: name, S3Style: "auto", S3LockDays: usualLockDays, prefix: prefix})
 		i = len(s.Copies) - 1
 	}
 	return &s.Copies[i]

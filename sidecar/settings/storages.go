@@ -27,17 +27,26 @@ func takeRate(field func(*Settings) *int64) func(*Settings, string) error {
 	}
 }
 
-// mostLockDays is a bound against mistakes: under compliance nobody can take a
-// lock back.
-const mostLockDays = 3660
+// lockModes are the modes of Object Lock.
+func lockModes() []string { return []string{"governance", "compliance"} }
 
-func takeLockDays(s *Settings, v string) error {
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > mostLockDays {
-		return fmt.Errorf("must be a number of days from 1 to %d", mostLockDays)
+// usualLockDays is how long is locked where nothing else is said. mostLockDays
+// is a bound against mistakes: under compliance nobody can take a lock back.
+const (
+	usualLockDays = 30
+	mostLockDays  = 3660
+)
+
+// takeLockDays takes over for how many days is locked.
+func takeLockDays(field func(*Settings) *int) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > mostLockDays {
+			return fmt.Errorf("must be a number of days from 1 to %d", mostLockDays)
+		}
+		*field(s) = n
+		return nil
 	}
-	s.S3LockDays = n
-	return nil
 }
 
 // inAddress returns the password that a repository's address holds, as it is

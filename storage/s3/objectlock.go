@@ -28,6 +28,8 @@ const (
 type ObjectLock struct {
 	Mode LockMode
 	Days int
+	// Setting is what asks for it, for messages.
+	Setting string
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -130,7 +132,7 @@ func (b *backend) probeLock(ctx context.Context) error {
 	case err == nil && state == "Enabled":
 		return nil
 	case err == nil, answered && answer.Code == "ObjectLockConfigurationNotFoundError":
-		return fmt.Errorf("%w: bucket %s has no Object Lock, and RIPPLEBAK_S3_LOCK is set; make a bucket with it", storage.ErrRefused, b.addr.Bucket)
+		return fmt.Errorf("%w: bucket %s has no Object Lock, and %s is set; make a bucket with it", storage.ErrRefused, b.addr.Bucket, b.lock.Setting)
 	case answered && answer.StatusCode == http.StatusForbidden:
 		b.once("the bucket cannot be asked whether it has Object Lock (s3:GetBucketObjectLockConfiguration)")
 		return nil

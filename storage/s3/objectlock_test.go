@@ -157,7 +157,7 @@ func TestF28_BucketWithoutObjectLock(t *testing.T) {
 	if err := openAt(t, spec, g.Env, Options{}).Writer().Provision(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := openAt(t, spec, g.Env, Options{Lock: &ObjectLock{Mode: Governance, Days: 10}})
+	s := openAt(t, spec, g.Env, Options{Lock: &ObjectLock{Mode: Governance, Days: 10, Setting: "RIPPLEBAK_S3_LOCK"}})
 	wantOneLine(t, s.Probe(t.Context()), storage.ErrRefused, "bucket bucket", "Object Lock", "RIPPLEBAK_S3_LOCK")
 
 	// Credentials that may not ask are told so once, and go on.
