@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
 )
@@ -95,6 +96,22 @@ func TestPrintedRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "restore-problems.txt", b.Bytes())
+}
+
+// TestPrintedRestoreOfATime shows times in the zone of the time that was asked
+// for.
+func TestPrintedRestoreOfATime(t *testing.T) {
+	zone := time.FixedZone("", 3600)
+	old, late := volumeSource("shop", "files"), volumeSource("shop", "new")
+	old.Time, late.Time = night(3).In(zone), night(9).In(zone)
+	old.Item.Finished, late.Item.Finished = night(3).Add(time.Minute), night(9).Add(2*time.Hour)
+	in := shopWorld().restore(t, old, late)
+	in.At = night(9).Add(time.Hour).In(zone)
+	var b bytes.Buffer
+	if err := MakeRestore(in).Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "restore-at.txt", b.Bytes())
 }
 
 func TestPlansAsJSON(t *testing.T) {

@@ -13,7 +13,9 @@ import (
 
 // Restore is what a restore will do.
 type Restore struct {
-	Project    string             `json:"project"`
+	Project string `json:"project"`
+	// At is the time from before which everything is to be; zero: any.
+	At         time.Time          `json:"at,omitzero"`
 	Items      []RestoreItem      `json:"items"`
 	Operations []RestoreOperation `json:"operations"`
 	Warnings   []string           `json:"warnings"`
@@ -79,7 +81,9 @@ type RestoreInput struct {
 	Project compose.Project
 	// Sources are the items to restore, each from the newest snapshot in
 	// which it is good.
-	Sources  []Source
+	Sources []Source
+	// At is the time that was asked for; zero: none.
+	At       time.Time
 	Warnings []string
 	Problems []string
 	// Found are those volumes of Targets that the host has all the same, by
@@ -98,6 +102,7 @@ type RestoreInput struct {
 func MakeRestore(in RestoreInput) *Restore {
 	r := &Restore{
 		Project:    in.Project.Name,
+		At:         in.At,
 		Items:      []RestoreItem{},
 		Operations: []RestoreOperation{},
 		Warnings:   append([]string{}, in.Warnings...),
@@ -111,7 +116,7 @@ func MakeRestore(in RestoreInput) *Restore {
 	for _, s := range r.withoutTorn(in.Sources) {
 		r.addItem(in, s)
 	}
-	r.sameTime()
+	r.checkTimes()
 	r.checkTwice()
 	r.addOperations(in, order)
 	r.checkSurroundings(in)
@@ -214,8 +219,9 @@ func appendOnce(list []string, s string) []string {
 	return append(list, s)
 }
 
-// sameTime warns when items come from different snapshots.
-func (r *Restore) sameTime() {
+// checkTimes warns when items come from different snapshots, and of what was
+// saved later than asked for, by a run that had begun before.
+func (r *Restore) checkTimes() {
 	var newest time.Time
 	for _, it := range r.Items {
 		if it.Time.After(newest) {
@@ -225,6 +231,9 @@ func (r *Restore) sameTime() {
 	for _, it := range r.Items {
 		if !it.Time.Equal(newest) {
 			r.warn("%s is of %s, older than the rest (%s): that is the newest snapshot in which it is good", it.Key, stamp(it.Time), stamp(newest))
+		}
+		if saved := it.Source.Item.Finished; !r.At.IsZero() && saved.After(r.At) {
+			r.warn("%s was saved until %s, after the time that was asked for (%s): its run had begun before", it.Key, stamp(saved.In(r.At.Location())), stamp(r.At))
 		}
 	}
 }

@@ -14,7 +14,9 @@ import (
 // it, what goes down, and the order.
 func (r *Restore) Print(out io.Writer) error {
 	w := bufio.NewWriter(out)
-	line(w, 0, "restore of project %s", r.Project)
+	if line(w, 0, "restore of project %s", r.Project); !r.At.IsZero() {
+		line(w, 0, "from what was saved by %s", stamp(r.At))
+	}
 	heading(w, "comes back")
 	if len(r.Items) == 0 {
 		line(w, 1, "nothing")

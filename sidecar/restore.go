@@ -22,6 +22,9 @@ import (
 type RestoreOptions struct {
 	// Snapshot is an ID, a prefix of one, or "latest".
 	Snapshot string
+	// At takes, with "latest", what was made at that time or before it; zero:
+	// no bound.
+	At time.Time
 	// Services, Volumes and Databases choose items; all empty: every item.
 	// A database is named SERVICE/DATABASE.
 	Services, Volumes, Databases []string
@@ -205,7 +208,7 @@ func (r *restore) decide(ctx context.Context) error {
 		return err
 	}
 	in := plan.RestoreInput{
-		Project: r.found.project, Sources: sources, Warnings: warnings, Safety: !r.opt.NoSafety,
+		Project: r.found.project, Sources: sources, At: r.opt.At, Warnings: warnings, Safety: !r.opt.NoSafety,
 		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
 	}
 	if err := r.lookAtVolumes(ctx, &in); err != nil {

@@ -49,7 +49,7 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 			return nil, nil, nil, err
 		}
 		r.sources[want.Key()] = src
-		sources = append(sources, plan.Source{Snapshot: src.snapshot.ID.String(), Time: src.snapshot.Snapshot.Time, Item: src.item})
+		sources = append(sources, plan.Source{Snapshot: src.snapshot.ID.String(), Time: src.snapshot.Snapshot.Time.In(r.app.Settings.Location), Item: src.item})
 	}
 	return sources, warnings, r.notFound(newest.Started, items), nil
 }
@@ -69,6 +69,9 @@ func (r *restore) candidates(ctx context.Context) ([]*snapshot, error) {
 		return r.oneCandidate(ctx)
 	}
 	all, err := r.app.projectSnapshots(ctx, repo, project)
+	if err == nil {
+		all, err = r.app.madeBefore(all, project, r.opt.At)
+	}
 	if err != nil {
 		return nil, err
 	}

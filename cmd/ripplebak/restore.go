@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,7 @@ import (
 
 func (p *program) restoreCommand() *cobra.Command {
 	var opt sidecar.RestoreOptions
+	var at string
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "restore SNAPSHOT",
@@ -21,7 +23,9 @@ func (p *program) restoreCommand() *cobra.Command {
 		Long: "restore brings items back from a snapshot: an ID, the beginning of one, or \"latest\".\n" +
 			"Without a choice of items it takes all of them. With \"latest\", an item that is not\n" +
 			"good in the newest snapshot comes from the newest one in which it is, and the plan\n" +
-			"says so.\n\n" +
+			"says so. --at TIME does the same among the snapshots that were made by then: a date\n" +
+			"and time in the zone of TZ (\"2026-11-20 14:00\"), RFC 3339, or a date, which means the\n" +
+			"end of that day.\n\n" +
 			"Everything that is needed is read and verified first, then the plan is shown and\n" +
 			"confirmed. What will be overwritten is saved in a safety snapshot, the services\n" +
 			"that use it are stopped, and started again at the end. Volumes become exactly what\n" +
@@ -30,11 +34,18 @@ func (p *program) restoreCommand() *cobra.Command {
 		Example: example(
 			"restore latest", "everything, after asking",
 			"restore --dry-run latest", "what it would do",
+			"restore --at '2026-11-20 14:00'", "everything as it was then",
 			"restore --volume uploads 4f2a1c", "one volume, from a certain snapshot",
 			"restore --database db/shop --yes latest", "one database, without asking"),
-		Args: arguments(1, "SNAPSHOT"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if at != "" && len(args) == 0 {
+				return nil
+			}
+			return arguments(1, "SNAPSHOT")(cmd, args)
+		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&at, "at", "", "what was saved by this `time`")
 	f.StringArrayVar(&opt.Services, "service", nil, "only what belongs to this `service`; may be repeated")
 	f.StringArrayVar(&opt.Volumes, "volume", nil, "only this `volume`; may be repeated")
 	f.StringArrayVar(&opt.Databases, "database", nil, "only this database, as `SERVICE/DATABASE`; may be repeated")
@@ -46,7 +57,10 @@ func (p *program) restoreCommand() *cobra.Command {
 	addJSON(cmd)
 	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
-		opt.Snapshot = args[0]
+		var err error
+		if opt.Snapshot, opt.At, err = s.restoreFrom(args, at); err != nil {
+			return &usageError{cmd, err}
+		}
 		if err := s.mayAsk(yes || opt.DryRun); err != nil {
 			return err
 		}
@@ -58,6 +72,20 @@ func (p *program) restoreCommand() *cobra.Command {
 		return errors.Join(err, s.showRestore(report, err))
 	})
 	return cmd
+}
+
+// restoreFrom reads which snapshot to take, by the argument and by --at.
+func (s *session) restoreFrom(args []string, text string) (snapshot string, at time.Time, err error) {
+	if text == "" {
+		return args[0], time.Time{}, nil
+	}
+	if len(args) > 0 && args[0] != "latest" {
+		return "", at, fmt.Errorf("--at looks for the snapshot: leave out %s", args[0])
+	}
+	if at, err = wallTime(text, s.settings.Location); err != nil {
+		return "", at, fmt.Errorf("--at: %w", err)
+	}
+	return "latest", at, nil
 }
 
 func (s *session) showRestore(r *sidecar.RestoreReport, err error) error {
