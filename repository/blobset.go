@@ -9,7 +9,7 @@ import (
 // knows. It holds until the index is loaded anew.
 type BlobSet struct {
 	index *index
-	words []uint64
+	blobs bitset // by the number of the first entry
 }
 
 // NewBlobSet returns an empty set.
@@ -18,26 +18,19 @@ func (r *Repository) NewBlobSet() *BlobSet { return &BlobSet{index: r.index} }
 // Add adds a blob, and says whether it is new to the set. A blob that no index
 // names is ErrNoBlob.
 func (s *BlobSet) Add(h BlobHandle) (bool, error) {
-	n, ok := s.index.number(h)
+	n, _, ok := s.index.first(h)
 	if !ok {
 		return false, fmt.Errorf("%s: %w", h, ErrNoBlob)
 	}
-	word, bit := int(n/64), uint64(1)<<(n%64)
-	for len(s.words) <= word {
-		s.words = append(s.words, 0)
-	}
-	added := s.words[word]&bit == 0
-	s.words[word] |= bit
-	return added, nil
+	s.blobs.reach(int(n) + 1)
+	return s.blobs.mark(n), nil
 }
 
 // Union adds all that another set of the same repository has.
 func (s *BlobSet) Union(o *BlobSet) {
-	for len(s.words) < len(o.words) {
-		s.words = append(s.words, 0)
-	}
-	for i, w := range o.words {
-		s.words[i] |= w
+	s.blobs.reach(64 * len(o.blobs))
+	for i, w := range o.blobs {
+		s.blobs[i] |= w
 	}
 }
 
@@ -53,7 +46,7 @@ func (s *BlobSet) Totals() BlobTotals {
 	s.index.mu.RLock()
 	defer s.index.mu.RUnlock()
 	var t BlobTotals
-	for i, w := range s.words {
+	for i, w := range s.blobs {
 		for ; w != 0; w &= w - 1 {
 			b := s.index.entry(uint32(i*64 + bits.TrailingZeros64(w))).packed()
 			t.Blobs++
@@ -62,19 +55,4 @@ func (s *BlobSet) Totals() BlobTotals {
 		}
 	}
 	return t
-}
-
-// number is the number of a blob's first entry.
-func (x *index) number(h BlobHandle) (uint32, bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	for slot := x.slots.start(h.ID); ; slot = x.slots.next(slot) {
-		n, ok := x.slots.at(slot)
-		if !ok {
-			return 0, false
-		}
-		if e := x.entry(n); e.id == h.ID && e.blobType() == h.Type {
-			return n, true
-		}
-	}
 }

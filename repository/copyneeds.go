@@ -7,13 +7,6 @@ import (
 	"slices"
 )
 
-// mark adds a number and says whether it is new.
-func (b bitset) mark(n uint32) bool {
-	fresh := !b.has(n)
-	b.set(n)
-	return fresh
-}
-
 // copyFolder is a directory to look at, with the same one of the base.
 type copyFolder struct {
 	path string
@@ -104,15 +97,4 @@ func (c *SnapshotCopier) lookInto(ctx context.Context, f copyFolder, take func(B
 		below = append(below, d)
 	}
 	return below, nil
-}
-
-// first returns a blob's first entry, and its number.
-func (x *index) first(h BlobHandle) (number uint32, b packedBlob, ok bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	x.findNumber(h, func(n uint32, e *indexEntry) bool {
-		number, b, ok = n, e.packed(), true
-		return false
-	})
-	return number, b, ok
 }

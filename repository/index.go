@@ -303,3 +303,14 @@ func (t *slotTable) grow(idOf func(uint32) ID) {
 		}
 	}
 }
+
+// first returns a blob's first entry, and its number.
+func (x *index) first(h BlobHandle) (number uint32, b packedBlob, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	x.findNumber(h, func(n uint32, e *indexEntry) bool {
+		number, b, ok = n, e.packed(), true
+		return false
+	})
+	return number, b, ok
+}

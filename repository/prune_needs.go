@@ -11,14 +11,6 @@ import (
 	"github.com/ripplebak/ripplebak/storage"
 )
 
-// bitset is a set of numbers below a bound, at a bit each.
-type bitset []uint64
-
-func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
-
-func (b bitset) has(n uint32) bool { return b[n/64]&(1<<(n%64)) != 0 }
-func (b bitset) set(n uint32)      { b[n/64] |= 1 << (n % 64) }
-
 // notes is a map that several goroutines fill.
 type notes[V any] struct {
 	mu sync.Mutex
