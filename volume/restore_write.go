@@ -20,6 +20,7 @@ type target struct {
 	fd      int // -1: not open
 	made    bool
 	end     int64 // how far it has been written
+	behind  span  // what the disk has not been told of
 	pending int   // blobs that were asked for and are not written yet
 	more    bool  // blobs of it may be asked for yet
 }
@@ -55,9 +56,19 @@ type writer struct {
 // come.
 const maxOpenTargets = 256
 
-// writeBehind is the size from which the disk is told at once of what was
-// written, in bytes.
+// writeBehind is the size from which the disk is told of what was written to a
+// file, in bytes.
 const writeBehind = 256 << 10
+
+// span is a range of a file within which bytes were written.
+type span struct{ from, to, bytes int64 }
+
+func (s *span) add(offset, length int64) {
+	if s.bytes == 0 {
+		s.from, s.to = offset, offset
+	}
+	s.from, s.to, s.bytes = min(s.from, offset), max(s.to, offset+length), s.bytes+length
+}
 
 // put writes one blob of a file.
 func (w *writer) put(t *target, data []byte, offset int64) error {
@@ -71,10 +82,11 @@ func (w *writer) put(t *target, data []byte, offset int64) error {
 		if err := pwriteFull(t.fd, data, offset); err != nil {
 			return fmt.Errorf("write %q: %w", t.rec.entry.Path, err)
 		}
-		if len(data) >= writeBehind {
+		if t.behind.add(offset, int64(len(data))); t.behind.bytes >= writeBehind {
 			// The disk may begin; else it would stand still until the sync. A
 			// hint: the sync that counts comes when all is staged.
-			_ = unix.SyncFileRange(t.fd, offset, int64(len(data)), unix.SYNC_FILE_RANGE_WRITE)
+			_ = unix.SyncFileRange(t.fd, t.behind.from, t.behind.to-t.behind.from, unix.SYNC_FILE_RANGE_WRITE)
+			t.behind = span{}
 		}
 		t.end = max(t.end, offset+int64(len(data)))
 	} else if t.rec.reuse {
