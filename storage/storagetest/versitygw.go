@@ -1,15 +1,10 @@
 package storagetest
 
 import (
-	"bytes"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
-	"time"
 )
 
 // Gateway is a running versitygw: a real S3 server over a directory.
@@ -50,18 +45,14 @@ func RunGateway(t testing.TB, binary, dir string, args ...string) *Gateway {
 
 func runGateway(t testing.TB, binary, dir string, args, backend []string) *Gateway {
 	t.Helper()
-	// Between choosing a free port and the server's bind another process can
-	// take it; then the server ends and the next port is tried.
-	var said string
-	for range 5 {
-		g := &Gateway{Host: freePort(t), Dir: dir, AccessKey: "AKIATESTROOT", SecretKey: "test-secret-of-root", Region: "us-east-1"}
-		var ok bool
-		if ok, said = g.start(t, binary, args, backend); ok {
-			return g
-		}
-	}
-	t.Fatalf("%s did not start: %s", binary, said)
-	return nil
+	g := &Gateway{Dir: dir, AccessKey: "AKIATESTROOT", SecretKey: "test-secret-of-root", Region: "us-east-1"}
+	g.Host = StartServer(t, binary, func(host string) []string {
+		argv := append([]string{"--access", g.AccessKey, "--secret", g.SecretKey, "--region", g.Region,
+			"--port", host, "--quiet", "--keep-alive"}, args...)
+		argv = append(append(argv, "posix"), backend...)
+		return append(argv, dir)
+	})
+	return g
 }
 
 func findGateway(t testing.TB) string {
@@ -84,74 +75,4 @@ func findGateway(t testing.TB) string {
 	}
 	t.Skip(missing)
 	return ""
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// start runs the server until the test ends; false where it ended at once.
-func (g *Gateway) start(t testing.TB, binary string, args, backend []string) (bool, string) {
-	t.Helper()
-	args = append([]string{"--access", g.AccessKey, "--secret", g.SecretKey, "--region", g.Region,
-		"--port", g.Host, "--quiet", "--keep-alive"}, args...)
-	args = append(append(args, "posix"), backend...)
-	cmd := exec.Command(binary, append(args, g.Dir)...)
-	out := &output{}
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", binary, err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(30 * time.Second)
-	for {
-		select {
-		case err := <-ended:
-			return false, fmt.Sprintf("%v: %s", err, out)
-		case <-deadline:
-			_ = cmd.Process.Kill()
-			<-ended
-			return false, "it does not listen: " + out.String()
-		case <-ticker.C:
-		}
-		if c, err := net.Dial("tcp", g.Host); err == nil {
-			_ = c.Close()
-			break
-		}
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended on its own
-		<-ended
-	})
-	return true, ""
-}
-
-// output keeps the beginning of what a program says.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if room := 4096 - o.buf.Len(); room > 0 {
-		o.buf.Write(p[:min(len(p), room)])
-	}
-	return len(p), nil
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
