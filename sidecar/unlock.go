@@ -85,14 +85,29 @@ func (a *App) Unlock(ctx context.Context, opt UnlockOptions) (report *UnlockRepo
 	return report, nil
 }
 
-// knownAlive asks our Engine about the owners of locks, where there is one.
+// knownAlive asks our Engine about the owners of locks, where there is one. It
+// is looked for only once there is a lock to ask about. Not for several
+// goroutines.
 func (a *App) knownAlive(ctx context.Context) (alive func(string) (bool, bool), done func()) {
-	h, err := a.lookAround(ctx)
-	if err != nil {
-		a.Log.Debug().Msg(a.Redactor().Redact(err.Error()))
-		return nil, func() {}
+	var h *host
+	looked := false
+	alive = func(holder string) (bool, bool) {
+		if !looked {
+			looked = true
+			var err error
+			if h, err = a.lookAround(ctx); err != nil {
+				a.Log.Debug().Msg(a.Redactor().Redact(err.Error()))
+			}
+		}
+		if h == nil {
+			return false, false
+		}
+		return a.lockAlive(ctx, h)(holder)
 	}
-	return a.lockAlive(ctx, h), func() {
+	return alive, func() {
+		if h == nil {
+			return
+		}
 		if err := h.engine.Close(); err != nil {
 			a.Log.Debug().Msg(err.Error())
 		}

@@ -193,11 +193,16 @@ func (a *App) lockShared(ctx context.Context, v *vault, h *host, wait time.Durat
 	return a.takeLock(ctx, v, h, repository.LockOptions{Wait: wait})
 }
 
-// takeLock takes a lock in our name.
+// takeLock takes a lock in our name. What needs no Docker, and has no h, asks an
+// Engine all the same whether the owner of a lock in its way is dead.
 func (a *App) takeLock(ctx context.Context, v *vault, h *host, opt repository.LockOptions) error {
 	opt.Host, opt.Now = a.lockHost(h), a.Now
 	if h != nil {
 		opt.Alive = a.lockAlive(ctx, h)
+	} else {
+		alive, done := a.knownAlive(ctx)
+		defer done()
+		opt.Alive = alive
 	}
 	lock, err := v.repo.Lock(ctx, v.store.Locker(), opt)
 	if err != nil {
