@@ -38,14 +38,20 @@ type crashing struct {
 
 func newCrashing(t testing.TB) *crashing {
 	t.Helper()
+	return crashingOf(t, restfulApp, "app", "writer")
+}
+
+// crashingOf is newCrashing for another project.
+func crashingOf(t testing.TB, yaml string, services ...string) *crashing {
+	t.Helper()
 	image, err := crashImage()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProject(t, restfulApp).withRepository()
+	p := newProject(t, yaml).withRepository()
 	p.env["RIPPLEBAK_IMAGE"] = image
-	p.up("app", "writer")
-	return &crashing{project: p, services: []string{"app", "writer"}}
+	p.up(services...)
+	return &crashing{project: p, services: services}
 }
 
 func (c *crashing) inTest(t testing.TB) *crashing {
