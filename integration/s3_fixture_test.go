@@ -42,15 +42,20 @@ func s3Location(host, prefix string) string {
 // resticS3 runs the real restic on a repository of the gateway.
 func resticS3(t testing.TB, g *storagetest.Gateway, prefix string, args ...string) string {
 	t.Helper()
-	env := []string{
-		"RESTIC_PASSWORD=" + password, "RESTIC_REPOSITORY=" + s3Location(g.Host, prefix), "RESTIC_CACHE_DIR=" + t.TempDir(),
-		"AWS_ACCESS_KEY_ID=" + g.AccessKey, "AWS_SECRET_ACCESS_KEY=" + g.SecretKey, "AWS_DEFAULT_REGION=" + g.Region,
-	}
-	r := command(t, "", env, "", append([]string{"restic"}, args...)...)
+	r := resticWith(t, g, prefix, password, args...)
 	if r.code != 0 {
 		t.Fatalf("restic %s: %s", strings.Join(args, " "), r)
 	}
 	return r.stdout
+}
+
+// resticWith is resticS3 with another password, and may fail.
+func resticWith(t testing.TB, g *storagetest.Gateway, prefix, password string, args ...string) result {
+	t.Helper()
+	return command(t, "", []string{
+		"RESTIC_PASSWORD=" + password, "RESTIC_REPOSITORY=" + s3Location(g.Host, prefix), "RESTIC_CACHE_DIR=" + t.TempDir(),
+		"AWS_ACCESS_KEY_ID=" + g.AccessKey, "AWS_SECRET_ACCESS_KEY=" + g.SecretKey, "AWS_DEFAULT_REGION=" + g.Region,
+	}, "", append([]string{"restic"}, args...)...)
 }
 
 // objects are the objects of a kind (data, snapshots, ...) as they lie in the
