@@ -19,6 +19,9 @@ func Restore(ctx context.Context, repo *repository.Repository, node *repository.
 	if err != nil {
 		return nil, err
 	}
+	if len(req.Only) > 0 {
+		src.wants = req.Wants
+	}
 	rep, err := peer.Restore(ctx, req, src)
 	if rep != nil {
 		rep.SkippedCount += int64(len(src.skipped))
@@ -32,6 +35,8 @@ type source struct {
 	repo  *repository.Repository
 	root  *repository.Node
 	zeros map[repository.ID]bool // blobs of nothing but zeros
+
+	wants func(path string) bool // nil: all of it
 
 	links   map[fileID]firstName // files with several names, until all were seen
 	skipped []volume.Skip
@@ -94,14 +99,11 @@ func (s *source) tree(ctx context.Context, dir string, f *future, loading *sync.
 	if f.err != nil {
 		return fmt.Errorf("directory %q: %w", dir, f.err)
 	}
-	nodes := f.tree.Nodes
+	nodes := s.wanted(dir, f.tree.Nodes)
 	var ahead []*future
 	next := 0 // the first node that was not looked at for loading
 	for _, n := range nodes {
-		path := n.Name
-		if dir != "" {
-			path = dir + "/" + n.Name
-		}
+		path := join(dir, n.Name)
 		if n.Type != repository.NodeDir {
 			if err := s.file(path, n, yield); err != nil {
 				return err
@@ -126,6 +128,27 @@ func (s *source) tree(ctx context.Context, dir string, f *future, loading *sync.
 		}
 	}
 	return nil
+}
+
+// wanted are the nodes of a directory that are restored, or lead there.
+func (s *source) wanted(dir string, nodes []*repository.Node) []*repository.Node {
+	if s.wants == nil {
+		return nodes
+	}
+	var out []*repository.Node
+	for _, n := range nodes {
+		if s.wants(join(dir, n.Name)) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
 }
 
 // file yields what is no directory.

@@ -15,7 +15,9 @@ import (
 type Restore struct {
 	Project string `json:"project"`
 	// At is the time from before which everything is to be; zero: any.
-	At         time.Time          `json:"at,omitzero"`
+	At time.Time `json:"at,omitzero"`
+	// NoStop says that the users of the volumes go on meanwhile.
+	NoStop     bool               `json:"no_stop,omitempty"`
 	Items      []RestoreItem      `json:"items"`
 	Operations []RestoreOperation `json:"operations"`
 	Warnings   []string           `json:"warnings"`
@@ -27,6 +29,9 @@ type Source struct {
 	Snapshot string // ID
 	Time     time.Time
 	Item     manifest.Item
+	// Paths are what is restored of a volume, sorted; none: all of it. Then
+	// the item's bytes and files are those of the paths.
+	Paths []string
 }
 
 // RestoreItem is one item that comes back.
@@ -39,6 +44,8 @@ type RestoreItem struct {
 	Time     time.Time     `json:"time"`
 	Bytes    int64         `json:"bytes"`
 	Files    int64         `json:"files"`
+	// Paths are what comes back of a volume, if not all of it.
+	Paths []string `json:"paths,omitempty"`
 	// Volume is set for volumes.
 	Volume *RestoreVolume `json:"volume,omitempty"`
 	Source Source         `json:"-"`
@@ -83,7 +90,10 @@ type RestoreInput struct {
 	// which it is good.
 	Sources []Source
 	// At is the time that was asked for; zero: none.
-	At       time.Time
+	At time.Time
+	// NoStop says that services that use the volumes are not to be stopped,
+	// which is possible for single paths.
+	NoStop   bool
 	Warnings []string
 	Problems []string
 	// Found are those volumes of Targets that the host has all the same, by
@@ -103,6 +113,7 @@ func MakeRestore(in RestoreInput) *Restore {
 	r := &Restore{
 		Project:    in.Project.Name,
 		At:         in.At,
+		NoStop:     in.NoStop,
 		Items:      []RestoreItem{},
 		Operations: []RestoreOperation{},
 		Warnings:   append([]string{}, in.Warnings...),
@@ -156,7 +167,7 @@ func (r *Restore) withoutTorn(sources []Source) []Source {
 func (r *Restore) addItem(in RestoreInput, s Source) {
 	it := RestoreItem{
 		Key: s.Item.Key(), Kind: s.Item.Kind, Service: s.Item.Service, Name: s.Item.Name,
-		Snapshot: s.Snapshot, Time: s.Time, Bytes: s.Item.Bytes, Files: s.Item.Files, Source: s,
+		Snapshot: s.Snapshot, Time: s.Time, Bytes: s.Item.Bytes, Files: s.Item.Files, Paths: s.Paths, Source: s,
 	}
 	switch s.Item.Kind {
 	case manifest.Dump:
@@ -188,6 +199,10 @@ func (r *Restore) checkUsers(in RestoreInput, it RestoreItem) {
 	if it.Volume.Docker == "" {
 		return
 	}
+	if in.NoStop {
+		r.leaveRunning(in, it)
+		return
+	}
 	if users := in.ForeignUsers[it.Volume.Docker]; len(users) > 0 {
 		r.problem("%s: used by %s, outside the project, which a restore does not stop: stop it and restore again", it.Key, strings.Join(users, ", "))
 	}
@@ -195,6 +210,23 @@ func (r *Restore) checkUsers(in RestoreInput, it RestoreItem) {
 		if inState(in.Project, u.Service, compose.StatePaused) {
 			r.paused(u.Service)
 		}
+	}
+}
+
+// leaveRunning takes note of who goes on while files are put back.
+func (r *Restore) leaveRunning(in RestoreInput, it RestoreItem) {
+	if len(it.Paths) == 0 {
+		r.problem("%s: its users can be left running only where single paths are restored", it.Key)
+		return
+	}
+	users := slices.Clone(in.ForeignUsers[it.Volume.Docker])
+	for _, u := range in.Project.UsersOf(it.Volume.Docker) {
+		if up(in.Project, u.Service) {
+			users = append(users, fmt.Sprintf("service %q", u.Service))
+		}
+	}
+	if len(users) > 0 {
+		r.warn("%s: %s goes on meanwhile: what it has open there it sees as it was until it opens it again", it.Key, strings.Join(users, ", "))
 	}
 }
 

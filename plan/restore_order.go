@@ -137,7 +137,7 @@ func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[st
 		databases[s] = true
 	}
 	for _, it := range r.Items {
-		if it.Volume == nil {
+		if it.Volume == nil || in.NoStop {
 			continue
 		}
 		for _, u := range in.Project.UsersOf(it.Volume.Docker) {

@@ -23,6 +23,9 @@ func (r *Restore) Print(out io.Writer) error {
 	}
 	for _, it := range r.Items {
 		line(w, 1, "%s  (%s, as it was at %s, snapshot %s)", visible(it.Key), units.BytesSize(float64(it.Bytes)), stamp(it.Time), short(it.Snapshot))
+		for _, p := range it.Paths {
+			line(w, 3, "only /%s", visible(p))
+		}
 		line(w, 3, "%s", it.effect())
 		if it.Volume != nil && it.Volume.Space != nil {
 			line(w, 3, "%s", it.Volume.Space)
@@ -45,6 +48,8 @@ func (i RestoreItem) effect() string {
 	switch {
 	case i.Volume != nil && i.Volume.Create:
 		return "into the new Docker volume " + i.Volume.Docker
+	case i.Volume != nil && len(i.Paths) > 0:
+		return "over what the Docker volume " + i.Volume.Docker + " has there now; the rest of it stays as it is"
 	case i.Volume != nil:
 		return "over what the Docker volume " + i.Volume.Docker + " holds now"
 	case i.Kind == manifest.Dump && i.Name == "":

@@ -33,7 +33,11 @@ func MakeSafety(in SafetyInput) *Plan {
 	for _, it := range in.Restore.Items {
 		switch {
 		case it.Volume != nil && it.Volume.Docker != "" && !it.Volume.Create:
-			p.addSafetyVolume(in, it.Volume.Spec, atRest(in.Project, it.Volume.Docker))
+			during := atRest(in.Project, it.Volume.Docker)
+			if in.Restore.NoStop {
+				during = labels.Live
+			}
+			p.addSafetyVolume(in, it.Volume.Spec, during)
 		case it.Kind == manifest.Dump:
 			dumped[it.Service] = append(dumped[it.Service], it.Name)
 		}

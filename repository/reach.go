@@ -16,7 +16,8 @@ type Extent struct {
 // over can be beyond all numbers.
 const most = 1 << 60
 
-func (e Extent) plus(o Extent) Extent {
+// Plus adds what two places hold.
+func (e Extent) Plus(o Extent) Extent {
 	return Extent{Bytes: min(e.Bytes+o.Bytes, most), Files: min(e.Files+o.Files, most), Dirs: min(e.Dirs+o.Dirs, most)}
 }
 
@@ -38,28 +39,38 @@ func (r *Repository) hasAll(ctx context.Context, tree ID, at string, seen map[ID
 	}
 	var all Extent
 	for _, n := range t.Nodes {
-		path := at + "/" + n.Name
-		var size int64
-		for _, id := range n.Content {
-			length, ok := r.BlobSize(BlobHandle{Type: DataBlob, ID: id})
-			if !ok {
-				return Extent{}, fmt.Errorf("file %q: data %s: %w", path, id.Short(), ErrNoBlob)
-			}
-			size += int64(length)
-		}
-		if n.Type != NodeDir {
-			all = all.plus(Extent{Bytes: size, Files: 1})
-			continue
-		}
-		if n.Subtree == nil {
-			return Extent{}, fmt.Errorf("folder %q: %w", path, damaged("it has no tree"))
-		}
-		below, err := r.hasAll(ctx, *n.Subtree, path, seen)
+		one, err := r.hasNode(ctx, n, at, seen)
 		if err != nil {
 			return Extent{}, err
 		}
-		all = all.plus(below).plus(Extent{Dirs: 1})
+		all = all.Plus(one)
 	}
 	seen[tree] = all
 	return all, nil
+}
+
+// HasNode is HasAll of one file, or of one directory and what is below it. Names
+// in errors begin at the node.
+func (r *Repository) HasNode(ctx context.Context, node *Node) (Extent, error) {
+	return r.hasNode(ctx, node, "", map[ID]Extent{})
+}
+
+func (r *Repository) hasNode(ctx context.Context, n *Node, at string, seen map[ID]Extent) (Extent, error) {
+	path := at + "/" + n.Name
+	var size int64
+	for _, id := range n.Content {
+		length, ok := r.BlobSize(BlobHandle{Type: DataBlob, ID: id})
+		if !ok {
+			return Extent{}, fmt.Errorf("file %q: data %s: %w", path, id.Short(), ErrNoBlob)
+		}
+		size += int64(length)
+	}
+	if n.Type != NodeDir {
+		return Extent{Bytes: size, Files: 1}, nil
+	}
+	if n.Subtree == nil {
+		return Extent{}, fmt.Errorf("folder %q: %w", path, damaged("it has no tree"))
+	}
+	below, err := r.hasAll(ctx, *n.Subtree, path, seen)
+	return below.Plus(Extent{Dirs: 1}), err
 }

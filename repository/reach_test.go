@@ -25,7 +25,7 @@ func TestHasAllCountsEachName(t *testing.T) {
 	if _, err := r.HasAll(t.Context(), bad); !errors.Is(err, ErrNoBlob) {
 		t.Errorf("content that is missing: %v", err)
 	}
-	if got := (Extent{Bytes: most, Files: most}).plus(Extent{Bytes: most, Dirs: 1}); got != (Extent{Bytes: most, Files: most, Dirs: 1}) {
+	if got := (Extent{Bytes: most, Files: most}).Plus(Extent{Bytes: most, Dirs: 1}); got != (Extent{Bytes: most, Files: most, Dirs: 1}) {
 		t.Errorf("beyond all numbers: %+v", got)
 	}
 }

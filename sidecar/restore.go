@@ -28,6 +28,11 @@ type RestoreOptions struct {
 	// Services, Volumes and Databases choose items; all empty: every item.
 	// A database is named SERVICE/DATABASE.
 	Services, Volumes, Databases []string
+	// Paths choose files and folders of volumes, from their roots; of what they
+	// lie beside nothing is touched.
+	Paths []string
+	// NoStop leaves the services running that use the files of Paths.
+	NoStop bool
 	// Globals gives existing roles the stored password and attributes too.
 	Globals bool
 	// KeepExtra leaves files that are not in the snapshot.
@@ -208,7 +213,7 @@ func (r *restore) decide(ctx context.Context) error {
 		return err
 	}
 	in := plan.RestoreInput{
-		Project: r.found.project, Sources: sources, At: r.opt.At, Warnings: warnings, Safety: !r.opt.NoSafety,
+		Project: r.found.project, Sources: sources, At: r.opt.At, NoStop: r.opt.NoStop, Warnings: warnings, Safety: !r.opt.NoSafety,
 		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
 	}
 	if err := r.lookAtVolumes(ctx, &in); err != nil {

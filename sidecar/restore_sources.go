@@ -19,6 +19,8 @@ type sourceItem struct {
 	item     manifest.Item
 	// node is the volume's directory, or the folder with the dump's files.
 	node *repository.Node
+	// paths are what is restored of a volume; none: all of it.
+	paths []string
 }
 
 // chooseSources finds each wanted item. "latest" takes the items of the newest
@@ -39,10 +41,12 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 		if !r.wanted(want) {
 			continue
 		}
-		src, why := pick(list, want.Key(), r.named(want))
+		src, why := pick(list, want.Key(), r.named(want) || len(r.opt.Paths) > 0)
 		if src == nil {
 			warnings = append(warnings, fmt.Sprintf("%s is not restored: %s", want.Key(), why))
-			r.missing = append(r.missing, fmt.Errorf("%s: %s", want.Key(), why))
+			if len(r.opt.Paths) == 0 || r.named(want) { // else a path may be in another one
+				r.missing = append(r.missing, fmt.Errorf("%s: %s", want.Key(), why))
+			}
 			continue
 		}
 		if err := r.locate(ctx, src); err != nil {
@@ -51,7 +55,9 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 		r.sources[want.Key()] = src
 		sources = append(sources, plan.Source{Snapshot: src.snapshot.ID.String(), Time: src.snapshot.Snapshot.Time.In(r.app.Settings.Location), Item: src.item})
 	}
-	return sources, warnings, r.notFound(newest.Started, items), nil
+	problems = r.notFound(newest.Started, items)
+	sources, faults, err := r.narrow(ctx, sources)
+	return sources, warnings, append(problems, faults...), err
 }
 
 func manifestsOf(list []*snapshot) []*manifest.Manifest {
@@ -221,10 +227,10 @@ func pick(list []*snapshot, key string, named bool) (*sourceItem, string) {
 // wanted says whether the options choose the item.
 func (r *restore) wanted(it manifest.Item) bool {
 	o := r.opt
-	if len(o.Services)+len(o.Volumes)+len(o.Databases) == 0 {
-		return true
+	if !r.pathsOnly(it) {
+		return false
 	}
-	return r.named(it)
+	return len(o.Services)+len(o.Volumes)+len(o.Databases) == 0 || r.named(it)
 }
 
 // named says whether the item was asked for by a name.

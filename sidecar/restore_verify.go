@@ -96,7 +96,7 @@ func (r *restore) verify(ctx context.Context) (map[string]repository.Extent, err
 		var err error
 		switch it.Kind {
 		case manifest.Volume:
-			extents[it.Key], err = r.vault.repo.HasAll(ctx, *src.node.Subtree)
+			extents[it.Key], err = r.extentOf(ctx, src)
 		case manifest.Dump:
 			err = r.verifyDump(ctx, src)
 		}

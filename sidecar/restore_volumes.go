@@ -48,8 +48,10 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	it, _ := r.plan.Item(key)
 	src := r.sources[key]
 	entry := state.VolumeRestore{ID: r.id, Key: it.Name, Docker: it.Volume.Docker}
-	if err := r.unused(ctx, it.Volume.Docker); err != nil {
-		return err
+	if !r.plan.NoStop {
+		if err := r.unused(ctx, it.Volume.Docker); err != nil {
+			return err
+		}
 	}
 	r.journal.Volumes = append(r.journal.Volumes, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
@@ -105,7 +107,7 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 	info := src.item.VolumeInfo
 	key := src.item.Key()
 	return volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info),
+		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: src.paths,
 		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {

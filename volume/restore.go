@@ -49,6 +49,9 @@ type RestoreRequest struct {
 	ID string
 	// KeepExtra leaves what is not in the snapshot where it is.
 	KeepExtra bool
+	// Only are the paths to restore, each with all below it; the rest of the
+	// volume is left as it is. None: all of it.
+	Only []string `json:"-"`
 	// Protected are the patterns that were excluded at backup (doublestar
 	// globs, anchored by a leading "/"): what they match is never touched.
 	Protected []string

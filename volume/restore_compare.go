@@ -82,6 +82,7 @@ const (
 type comparer struct {
 	tree  *beneath
 	prot  *protector
+	only  scope
 	req   RestoreRequest
 	src   supply
 	queue chan<- *step
@@ -133,6 +134,9 @@ func (c *comparer) take(ctx context.Context, e *Entry, blobs int64) error {
 	if err := checkEntry(e); err != nil {
 		return err
 	}
+	if err := c.checkScope(e); err != nil {
+		return err
+	}
 	if blobs != 0 && (e.Type != File || e.HardLinkOf != "") || blobs < 0 || blobs > e.Size {
 		return hostile(e.Path, fmt.Sprintf("%d blobs for %d bytes", blobs, e.Size))
 	}
@@ -141,6 +145,13 @@ func (c *comparer) take(ctx context.Context, e *Entry, blobs int64) error {
 			return hostile("", "the root comes twice")
 		}
 		// As it was before our own directory came.
+		if c.only.passes("") {
+			f, err := c.passThrough("", c.tree.root.at)
+			if err != nil {
+				return err
+			}
+			return c.enter(ctx, f)
+		}
 		return c.enter(ctx, &frame{kind: frameKept, entry: *e, onDisk: c.tree.root.at})
 	}
 	if err := c.descendTo(ctx, e.Path); err != nil {
@@ -236,6 +247,13 @@ func (c *comparer) match(ctx context.Context, e *Entry, blobs int64) error {
 	}
 	if there == nil && isStagingName(e.Path) {
 		return hostile(e.Path, "the name of a restore's own directory")
+	}
+	if there != nil && c.only.passes(e.Path) {
+		f, err := c.passThrough(e.Path, *there)
+		if err != nil {
+			return err
+		}
+		return c.enter(ctx, f)
 	}
 	if there != nil && there.typ == Dir && e.Type == Dir {
 		return c.enter(ctx, &frame{path: e.Path, kind: frameKept, entry: *e, onDisk: *there})

@@ -21,6 +21,9 @@ func (p *Peer) Restore(ctx context.Context, req RestoreRequest, src RestoreSourc
 	if _, err := newProtector(req); err != nil {
 		return nil, err
 	}
+	if _, err := newScope(req.Only); err != nil {
+		return nil, err
+	}
 	c, err := p.start(ctx, newRestoreHeader(req))
 	if err != nil {
 		return nil, err

@@ -142,6 +142,10 @@ func (r *restoreRun) compare(ctx context.Context, block int64) error {
 		return err
 	}
 	prot.paths = append(prot.paths, mounts...)
+	only, err := newScope(r.req.Only)
+	if err != nil {
+		return err
+	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -152,7 +156,7 @@ func (r *restoreRun) compare(ctx context.Context, block int64) error {
 	}
 	wg.Go(func() { newDecider(r.tree, r.req, r.plan, r.rep, block).run(ctx, queue, cancel) })
 
-	c := &comparer{tree: r.tree, prot: prot, req: r.req, src: r.src, queue: queue, work: work}
+	c := &comparer{tree: r.tree, prot: prot, only: only, req: r.req, src: r.src, queue: queue, work: work}
 	err = c.run(ctx)
 	if err != nil {
 		cancel(err)

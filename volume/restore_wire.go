@@ -48,12 +48,16 @@ type restoreHeader struct {
 	Job string `json:"job"`
 	RestoreRequest
 	RawPaths [][]byte
+	RawOnly  [][]byte
 }
 
 func newRestoreHeader(req RestoreRequest) restoreHeader {
 	h := restoreHeader{Job: jobRestore, RestoreRequest: req}
 	for _, p := range req.ProtectedPaths {
 		h.RawPaths = append(h.RawPaths, []byte(p))
+	}
+	for _, p := range req.Only {
+		h.RawOnly = append(h.RawOnly, []byte(p))
 	}
 	return h
 }
@@ -62,6 +66,9 @@ func (h *restoreHeader) request() RestoreRequest {
 	req := h.RestoreRequest
 	for _, p := range h.RawPaths {
 		req.ProtectedPaths = append(req.ProtectedPaths, string(p))
+	}
+	for _, p := range h.RawOnly {
+		req.Only = append(req.Only, string(p))
 	}
 	return req
 }

@@ -30,12 +30,16 @@ func (p *program) restoreCommand() *cobra.Command {
 			"confirmed. What will be overwritten is saved in a safety snapshot, the services\n" +
 			"that use it are stopped, and started again at the end. Volumes become exactly what\n" +
 			"the snapshot holds. An item that fails keeps its old data.\n\n" +
+			"--path takes single files and folders of a volume, written from its root; nothing in it\n" +
+			"is a pattern. A folder becomes what it was; the rest of the volume stays as it is.\n" +
+			"--no-stop does so while services run that use the volume.\n\n" +
 			repositoryCodes(),
 		Example: example(
 			"restore latest", "everything, after asking",
 			"restore --dry-run latest", "what it would do",
 			"restore --at '2026-11-20 14:00'", "everything as it was then",
 			"restore --volume uploads 4f2a1c", "one volume, from a certain snapshot",
+			"restore --volume uploads --path 2026/invoice.pdf latest", "one file, in its place",
 			"restore --database db/shop --yes latest", "one database, without asking"),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if at != "" && len(args) == 0 {
@@ -49,6 +53,8 @@ func (p *program) restoreCommand() *cobra.Command {
 	f.StringArrayVar(&opt.Services, "service", nil, "only what belongs to this `service`; may be repeated")
 	f.StringArrayVar(&opt.Volumes, "volume", nil, "only this `volume`; may be repeated")
 	f.StringArrayVar(&opt.Databases, "database", nil, "only this database, as `SERVICE/DATABASE`; may be repeated")
+	f.StringArrayVar(&opt.Paths, "path", nil, "only this file or folder of a volume, from its root; may be repeated")
+	f.BoolVar(&opt.NoStop, "no-stop", false, "with --path, leave the services running that use the volume")
 	f.BoolVar(&opt.Globals, "globals", false, "give roles that exist the stored password and attributes, too")
 	f.BoolVar(&opt.KeepExtra, "keep-extra", false, "leave files that the snapshot does not have")
 	f.BoolVar(&opt.NoSafety, "no-safety-snapshot", false, "do not save first what will be overwritten")
@@ -59,6 +65,9 @@ func (p *program) restoreCommand() *cobra.Command {
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		var err error
 		if opt.Snapshot, opt.At, err = s.restoreFrom(args, at); err != nil {
+			return &usageError{cmd, err}
+		}
+		if err := checkChoice(&opt); err != nil {
 			return &usageError{cmd, err}
 		}
 		if err := s.mayAsk(yes || opt.DryRun); err != nil {
@@ -86,6 +95,21 @@ func (s *session) restoreFrom(args []string, text string) (snapshot string, at t
 		return "", at, fmt.Errorf("--at: %w", err)
 	}
 	return "latest", at, nil
+}
+
+// checkChoice refuses options that contradict each other.
+func checkChoice(opt *sidecar.RestoreOptions) error {
+	switch {
+	case len(opt.Paths) == 0 && opt.NoStop:
+		return errors.New("--no-stop is for single files and folders: name them by --path")
+	case len(opt.Paths) == 0:
+		return nil
+	case len(opt.Databases) > 0 || opt.Globals:
+		return errors.New("--path is for volumes: restore databases by themselves")
+	case len(opt.Volumes) > 1:
+		return errors.New("--path is looked for in one volume, or in all: name one by --volume")
+	}
+	return nil
 }
 
 func (s *session) showRestore(r *sidecar.RestoreReport, err error) error {
