@@ -16,6 +16,9 @@ type Restore struct {
 	Project string `json:"project"`
 	// At is the time from before which everything is to be; zero: any.
 	At time.Time `json:"at,omitzero"`
+	// Dir is the directory that items become files in; empty: they come back
+	// into the project.
+	Dir string `json:"dir,omitempty"`
 	// NoStop says that the users of the volumes go on meanwhile.
 	NoStop     bool               `json:"no_stop,omitempty"`
 	Items      []RestoreItem      `json:"items"`
@@ -46,7 +49,9 @@ type RestoreItem struct {
 	Files    int64         `json:"files"`
 	// Paths are what comes back of a volume, if not all of it.
 	Paths []string `json:"paths,omitempty"`
-	// Volume is set for volumes.
+	// To is where it goes, if not to its own place.
+	To string `json:"to,omitempty"`
+	// Volume is set for volumes that come back as such.
 	Volume *RestoreVolume `json:"volume,omitempty"`
 	Source Source         `json:"-"`
 }
@@ -73,6 +78,7 @@ const (
 	LoadDump     RestoreVerb = "restore-dump"   // replace a database by its dump
 	StartService RestoreVerb = "start"          // start what was stopped
 	StopEngine   RestoreVerb = "stop-database"  // stop a database that was not running before
+	WriteFiles   RestoreVerb = "write"          // write the item as files into a directory
 )
 
 // RestoreOperation is one step of a restore.

@@ -46,6 +46,10 @@ func (r *Restore) Print(out io.Writer) error {
 // effect says what the restore of the item does to what is there today.
 func (i RestoreItem) effect() string {
 	switch {
+	case i.To != "" && i.Kind == manifest.Dump:
+		return "as files into " + visible(i.To)
+	case i.To != "":
+		return "as the folder " + visible(i.To)
 	case i.Volume != nil && i.Volume.Create:
 		return "into the new Docker volume " + i.Volume.Docker
 	case i.Volume != nil && len(i.Paths) > 0:
@@ -88,6 +92,8 @@ func (o RestoreOperation) String() string {
 		s = "create " + items
 	case FillVolume, LoadDump:
 		s = "restore " + items
+	case WriteFiles:
+		s = "write " + items
 	case StartEngine:
 		s = "have " + o.Service + " run, and wait until it is ready"
 	case StartService:

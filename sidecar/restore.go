@@ -31,6 +31,9 @@ type RestoreOptions struct {
 	// Paths choose files and folders of volumes, from their roots; of what they
 	// lie beside nothing is touched.
 	Paths []string
+	// ToDir is a directory into which the items are written as files, in place
+	// of the project. Confirm is then asked only where it holds something.
+	ToDir string
 	// NoStop leaves the services running that use the files of Paths.
 	NoStop bool
 	// Globals gives existing roles the stored password and attributes too.
@@ -110,6 +113,9 @@ var errUnsettled = errors.New("it is not known yet whether its old data or the n
 // was touched, ErrDeclined, ErrRestoreFailed with a report, repository.ErrNoSnapshot
 // and whatever stopped it.
 func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreReport, err error) {
+	if opt.ToDir != "" {
+		return a.restoreToDir(ctx, opt)
+	}
 	h, err := a.lookAround(ctx)
 	if err != nil {
 		return nil, err
@@ -140,12 +146,18 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 	if err := v.repo.LoadIndex(ctx); err != nil {
 		return nil, err
 	}
-	r := &restore{
-		app: a, host: h, found: d, opt: opt, vault: v, id: id, sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
-		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
-		report:  &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
-	}
+	r := a.newRestore(h, d, v, opt)
+	r.id = id
+	r.journal = state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()}
 	return r.report, r.do(ctx)
+}
+
+func (a *App) newRestore(h *host, d *discovery, v *vault, opt RestoreOptions) *restore {
+	return &restore{
+		app: a, host: h, found: d, opt: opt, vault: v, id: newRunID(),
+		sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
+		report: &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
+	}
 }
 
 // prepareRestore reads the project and opens the repository at the same time.
@@ -337,13 +349,21 @@ func (r *restore) verdict() error {
 		case r.unsettled[it.Key]:
 			errs = append(errs, fmt.Errorf("%s: %w", it.Key, errUnsettled))
 		case !done[it.Key]:
-			errs = append(errs, fmt.Errorf("%s: the old data is in place", it.Key))
+			errs = append(errs, fmt.Errorf("%s: %s", it.Key, r.left()))
 		}
 	}
 	if len(errs) > 0 {
 		return errors.Join(append([]error{ErrRestoreFailed}, errs...)...)
 	}
 	return nil
+}
+
+// left says what is there of an item that was not restored.
+func (r *restore) left() string {
+	if r.plan.Dir != "" {
+		return "what there is of it in the directory is not whole"
+	}
+	return "the old data is in place"
 }
 
 // item begins the report of an item; the returned function ends it.
@@ -358,7 +378,7 @@ func (r *restore) item(key string) (*RestoredItem, func(error)) {
 		state := "restored"
 		if err != nil {
 			state, out.Error = "failed", r.app.Redactor().Redact(err.Error())
-			what := "its old data is in place"
+			what := r.left()
 			if errors.Is(err, errUnsettled) {
 				r.unsettled[key], what = true, errUnsettled.Error()
 			}

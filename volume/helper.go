@@ -89,6 +89,11 @@ func serveConnection(ctx context.Context, opt HelperOptions) error {
 	if err := hello(conn, opt.Token); err != nil {
 		return err
 	}
+	return serveJobs(ctx, conn)
+}
+
+// serveJobs does what is asked of it on a connection, until that is closed.
+func serveJobs(ctx context.Context, conn net.Conn) error {
 	r := bufio.NewReaderSize(conn, readBuffer)
 	for {
 		if _, err := r.Peek(1); err != nil {

@@ -62,6 +62,9 @@ type RestoreRequest struct {
 	// known: a file whose recorded times are not older is compared by content,
 	// even if it looks untouched.
 	TrustBefore Time
+	// Lenient leaves out what whoever restores has no right to set: owners of
+	// others, and devices. A warning says so.
+	Lenient bool
 	// DryRun compares and reports, and writes nothing.
 	DryRun bool
 

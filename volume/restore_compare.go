@@ -80,13 +80,15 @@ const (
 // comparer merges the listing with what is on disk. It only reads. It runs
 // ahead of the decider by the capacity of queue.
 type comparer struct {
-	tree  *beneath
-	prot  *protector
-	only  scope
-	req   RestoreRequest
-	src   supply
-	queue chan<- *step
-	work  chan<- *piece
+	tree *beneath
+	prot *protector
+	only scope
+	// noDevices leaves devices out.
+	noDevices bool
+	req       RestoreRequest
+	src       supply
+	queue     chan<- *step
+	work      chan<- *piece
 
 	frames     []*frame
 	nextN      uint64
@@ -278,6 +280,9 @@ func (c *comparer) makeNew(ctx context.Context, e *Entry, blobs int64, at place,
 			}
 		}
 		return c.skip(ctx, e, 0, nil, "a socket: its server makes it anew")
+	}
+	if c.noDevices && there == nil && (e.Type == CharDevice || e.Type == BlockDevice) {
+		return c.skip(ctx, e, 0, nil, "a device, which only root may make")
 	}
 	if e.Type == Dir {
 		c.frames = append(c.frames, &frame{path: e.Path, kind: frameStaged, at: at})

@@ -114,6 +114,8 @@ type metaWriter struct {
 	warn func(string)
 	uid  uint32 // what a file that we make belongs to
 	gid  uint32
+
+	lenient *lenience // nil: what cannot be set is an error
 }
 
 func newMetaWriter(tree *beneath, warn func(string)) *metaWriter {
@@ -148,11 +150,18 @@ func (m *metaWriter) setObject(o object, e *Entry, fresh bool) error {
 			errs = fmt.Errorf("set the %s of %q: %w", what, e.Path, err)
 		}
 	}
+	if m.lenient != nil {
+		allowed, err := m.lenient.adapt(m, o, e, fresh)
+		if err != nil {
+			return err
+		}
+		e = allowed
+	}
 	made := uint32(0o600)
 	if e.Type == Dir {
 		made = 0o700
 	}
-	if !fresh || e.UID != m.uid || e.GID != m.gid {
+	if m.lenient == nil && (!fresh || e.UID != m.uid || e.GID != m.gid) {
 		step("owner", func() error { return m.owner(o, e) })
 	}
 	if e.Type != Symlink && (!fresh || e.Mode != made) {

@@ -22,6 +22,14 @@ type restoreRun struct {
 	plan    *plan
 	mu      sync.Mutex // guards rep's notes while several goroutines make them
 	rep     *RestoreReport
+	lenient *lenience
+}
+
+// metaWriter sets metadata, as strictly as was asked for.
+func (r *restoreRun) metaWriter() *metaWriter {
+	m := newMetaWriter(r.tree, r.warn)
+	m.lenient = r.lenient
+	return m
 }
 
 // runRestore brings the volume to what src lists. After an error the old data
@@ -46,7 +54,7 @@ func runRestore(ctx context.Context, req RestoreRequest, src supply, crash func(
 	if len(pending) > 0 {
 		return nil, fmt.Errorf("%w (%s)", ErrRestorePending, pending[0])
 	}
-	r := &restoreRun{req: req, src: src, crash: crash, tree: tree, staging: StagingPrefix + req.ID, dir: -1, plan: &plan{}, rep: &RestoreReport{}}
+	r := &restoreRun{req: req, src: src, crash: crash, tree: tree, staging: StagingPrefix + req.ID, dir: -1, plan: &plan{}, rep: &RestoreReport{}, lenient: newLenience(req)}
 	return r.rep, r.run(ctx)
 }
 
@@ -157,6 +165,7 @@ func (r *restoreRun) compare(ctx context.Context, block int64) error {
 	wg.Go(func() { newDecider(r.tree, r.req, r.plan, r.rep, block).run(ctx, queue, cancel) })
 
 	c := &comparer{tree: r.tree, prot: prot, only: only, req: r.req, src: r.src, queue: queue, work: work}
+	c.noDevices = r.lenient != nil && !r.mayMakeDevices()
 	err = c.run(ctx)
 	if err != nil {
 		cancel(err)
@@ -175,7 +184,7 @@ func (r *restoreRun) stage(ctx context.Context) error {
 			return fmt.Errorf("make the staging directory: %w", err)
 		}
 	}
-	m := newMetaWriter(r.tree, r.warn)
+	m := r.metaWriter()
 	s := &stager{
 		tree: r.tree, staging: r.staging, plan: r.plan, meta: m, src: r.src, crash: r.crash,
 		writer: &writer{tree: r.tree, plan: r.plan, meta: m},
@@ -227,7 +236,7 @@ func (r *restoreRun) apply() error {
 		return errors.Join(err, r.abandon())
 	}
 	defer j.close()
-	a := &applier{tree: r.tree, staging: r.staging, dir: r.dir, meta: newMetaWriter(r.tree, r.warn), crash: r.crash}
+	a := &applier{tree: r.tree, staging: r.staging, dir: r.dir, meta: r.metaWriter(), crash: r.crash}
 	times := &j.head.new
 	failed := a.forward(j)
 	if failed != nil {
@@ -239,5 +248,5 @@ func (r *restoreRun) apply() error {
 	if err := clearStaging(r.tree, r.staging); err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, a.meta.setTimes("", times))
+	return errors.Join(failed, a.meta.setTimes("", times), r.lenient.finish(r.tree, r.warn))
 }

@@ -43,6 +43,7 @@ type fixture struct {
 	repairing sidecar.RepairOptions
 	unlocking sidecar.UnlockOptions
 	restored  sidecar.RestoreOptions
+	unasked   bool // a restore finds nothing that has to be confirmed
 	changed   sidecar.KeyOptions
 	called    []string
 	keeping
@@ -76,7 +77,7 @@ func (f *fixture) Backup(ctx context.Context, opt sidecar.BackupOptions) (*sidec
 func (f *fixture) Restore(ctx context.Context, opt sidecar.RestoreOptions) (*sidecar.RestoreReport, error) {
 	f.restored = opt
 	f.restore.DryRun = opt.DryRun
-	if !opt.DryRun {
+	if !opt.DryRun && !f.unasked {
 		if err := opt.Confirm(f.restore.Plan); err != nil {
 			return f.restore, err
 		}

@@ -33,6 +33,10 @@ func (p *program) restoreCommand() *cobra.Command {
 			"--path takes single files and folders of a volume, written from its root; nothing in it\n" +
 			"is a pattern. A folder becomes what it was; the rest of the volume stays as it is.\n" +
 			"--no-stop does so while services run that use the volume.\n\n" +
+			"--to-dir writes volumes as folders and databases as plain dumps below a directory,\n" +
+			"which has to be empty or new. It stops nothing and needs no Docker. Owners are kept\n" +
+			"where root restores; others get the content. With --keep-extra the directory may hold\n" +
+			"files: those of the same name are written over, and the others stay.\n\n" +
 			repositoryCodes(),
 		Example: example(
 			"restore latest", "everything, after asking",
@@ -40,7 +44,8 @@ func (p *program) restoreCommand() *cobra.Command {
 			"restore --at '2026-11-20 14:00'", "everything as it was then",
 			"restore --volume uploads 4f2a1c", "one volume, from a certain snapshot",
 			"restore --volume uploads --path 2026/invoice.pdf latest", "one file, in its place",
-			"restore --database db/shop --yes latest", "one database, without asking"),
+			"restore --database db/shop --yes latest", "one database, without asking") +
+			"\n  # as files, on the bare binary\n  ripplebak restore --to-dir /srv/restored latest",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if at != "" && len(args) == 0 {
 				return nil
@@ -54,6 +59,7 @@ func (p *program) restoreCommand() *cobra.Command {
 	f.StringArrayVar(&opt.Volumes, "volume", nil, "only this `volume`; may be repeated")
 	f.StringArrayVar(&opt.Databases, "database", nil, "only this database, as `SERVICE/DATABASE`; may be repeated")
 	f.StringArrayVar(&opt.Paths, "path", nil, "only this file or folder of a volume, from its root; may be repeated")
+	f.StringVar(&opt.ToDir, "to-dir", "", "write the items as files into this `directory`, and leave the project alone")
 	f.BoolVar(&opt.NoStop, "no-stop", false, "with --path, leave the services running that use the volume")
 	f.BoolVar(&opt.Globals, "globals", false, "give roles that exist the stored password and attributes, too")
 	f.BoolVar(&opt.KeepExtra, "keep-extra", false, "leave files that the snapshot does not have")
@@ -70,7 +76,7 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err := checkChoice(&opt); err != nil {
 			return &usageError{cmd, err}
 		}
-		if err := s.mayAsk(yes || opt.DryRun); err != nil {
+		if err := s.mayAsk(yes || opt.DryRun || opt.ToDir != "" && !opt.KeepExtra); err != nil {
 			return err
 		}
 		opt.Confirm, opt.Sure = s.confirm(ctx, yes), yes
@@ -100,6 +106,8 @@ func (s *session) restoreFrom(args []string, text string) (snapshot string, at t
 // checkChoice refuses options that contradict each other.
 func checkChoice(opt *sidecar.RestoreOptions) error {
 	switch {
+	case opt.ToDir != "" && (opt.Globals || opt.NoSafety || opt.NoStop):
+		return errors.New("--to-dir touches nothing of the project: leave out --globals, --no-safety-snapshot and --no-stop")
 	case len(opt.Paths) == 0 && opt.NoStop:
 		return errors.New("--no-stop is for single files and folders: name them by --path")
 	case len(opt.Paths) == 0:
@@ -147,6 +155,9 @@ func (s *session) showRestore(r *sidecar.RestoreReport, err error) error {
 		}
 		for _, n := range r.Notes {
 			fmt.Fprintf(out, "note: %s\n", indented(n))
+		}
+		if r.Plan.Dir != "" {
+			fmt.Fprintf(out, "the files are in %s\n", s.name(r.Plan.Dir))
 		}
 		if r.Safety != "" {
 			fmt.Fprintf(out, "what was there before is in snapshot %s\n", r.Safety)

@@ -16,14 +16,31 @@ func TestRestoreOptions(t *testing.T) {
 
 func TestRestoreOptionsThatContradict(t *testing.T) {
 	for want, args := range map[string][]string{
-		"name them by --path":   {"--no-stop"},
-		"--path is for volumes": {"--path", "a", "--database", "db/shop"},
-		"--path is looked for":  {"--path", "a", "--volume", "x", "--volume", "y"},
+		"touches nothing of the project": {"--to-dir", "/x", "--globals"},
+		"name them by --path":            {"--no-stop"},
+		"--path is for volumes":          {"--path", "a", "--database", "db/shop"},
+		"--path is looked for":           {"--path", "a", "--volume", "x", "--volume", "y"},
 	} {
 		f := fixed()
 		r := run(t, f, append([]string{"restore", "latest", "--yes"}, args...)...)
 		if r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, want) {
 			t.Errorf("%q: code %d, called %q, error %q", args, r.code, f.called, r.stderr)
 		}
+	}
+}
+
+// TestRestoreToADirectoryAsksOnlyForWhatIsThere: there is nothing to confirm of
+// a new directory.
+func TestRestoreToADirectoryAsksOnlyForWhatIsThere(t *testing.T) {
+	f := fixed()
+	f.restore.Plan.Dir = "/srv/back"
+	f.unasked = true
+	r := run(t, f, "restore", "--to-dir", "/srv/back", "latest")
+	if r.code != 0 || f.restored.ToDir != "/srv/back" || !strings.Contains(r.out, "the files are in /srv/back") {
+		t.Errorf("code %d, options %+v, output %q, error %q", r.code, f.restored, r.out, r.stderr)
+	}
+	f = fixed()
+	if r := run(t, f, "restore", "--to-dir", "/srv/back", "--keep-extra", "latest"); r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "--yes") {
+		t.Errorf("code %d, called %q, error %q", r.code, f.called, r.stderr)
 	}
 }
