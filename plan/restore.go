@@ -35,6 +35,9 @@ type Source struct {
 	// Paths are what is restored of a volume, sorted; none: all of it. Then
 	// the item's bytes and files are those of the paths.
 	Paths []string
+	// NewName is that of the database or the volume to restore into, beside
+	// what has the item's own; empty: the item's own.
+	NewName string
 }
 
 // RestoreItem is one item that comes back.
@@ -49,6 +52,8 @@ type RestoreItem struct {
 	Files    int64         `json:"files"`
 	// Paths are what comes back of a volume, if not all of it.
 	Paths []string `json:"paths,omitempty"`
+	// NewName is the database or the volume that it becomes, if not its own.
+	NewName string `json:"new_name,omitempty"`
 	// To is where it goes, if not to its own place.
 	To string `json:"to,omitempty"`
 	// Volume is set for volumes that come back as such.
@@ -173,13 +178,13 @@ func (r *Restore) withoutTorn(sources []Source) []Source {
 func (r *Restore) addItem(in RestoreInput, s Source) {
 	it := RestoreItem{
 		Key: s.Item.Key(), Kind: s.Item.Kind, Service: s.Item.Service, Name: s.Item.Name,
-		Snapshot: s.Snapshot, Time: s.Time, Bytes: s.Item.Bytes, Files: s.Item.Files, Paths: s.Paths, Source: s,
+		Snapshot: s.Snapshot, Time: s.Time, Bytes: s.Item.Bytes, Files: s.Item.Files, Paths: s.Paths, NewName: s.NewName, Source: s,
 	}
 	switch s.Item.Kind {
 	case manifest.Dump:
 		r.checkDump(in, s.Item)
 	case manifest.Volume:
-		it.Volume = r.target(in, s.Item)
+		it.Volume = r.target(in, s.wanted(in.Project))
 		r.checkUsers(in, it)
 	default:
 		r.problem("%s: this version restores dumps and volumes only", it.Key)

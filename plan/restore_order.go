@@ -60,7 +60,11 @@ func (b *restoreBuilder) volumes() {
 	}
 	for _, it := range b.r.Items {
 		if it.Volume != nil {
-			b.add(RestoreOperation{Do: FillVolume, Items: []string{it.Key}, Cause: "as it was at " + stamp(it.Time)})
+			cause := "as it was at " + stamp(it.Time)
+			if it.NewName != "" && !it.Volume.Create {
+				cause += ", if the volume " + it.Volume.Docker + " is empty"
+			}
+			b.add(RestoreOperation{Do: FillVolume, Items: []string{it.Key}, Cause: cause})
 		}
 	}
 }
@@ -133,8 +137,8 @@ func (r *Restore) dumpsByService() map[string][]RestoreItem {
 func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[string]string {
 	stop := stops{project: in.Project, causes: map[string]string{}}
 	databases := map[string]bool{}
-	for s := range dumps {
-		databases[s] = true
+	for s, items := range dumps {
+		databases[s] = slices.ContainsFunc(items, func(it RestoreItem) bool { return it.NewName == "" })
 	}
 	for _, it := range r.Items {
 		if it.Volume == nil || in.NoStop {
@@ -203,6 +207,9 @@ func isDatabase(s compose.Service) bool {
 func (r *Restore) overwritten() []string {
 	var keys []string
 	for _, it := range r.Items {
+		if it.NewName != "" {
+			continue
+		}
 		if it.Volume == nil || it.Volume.Docker != "" && !it.Volume.Create {
 			keys = append(keys, it.Key)
 		}

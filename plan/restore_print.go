@@ -52,6 +52,10 @@ func (i RestoreItem) effect() string {
 		return "as the folder " + visible(i.To)
 	case i.Volume != nil && i.Volume.Create:
 		return "into the new Docker volume " + i.Volume.Docker
+	case i.NewName != "" && i.Volume != nil:
+		return "into the Docker volume " + i.Volume.Docker + ", which must be empty"
+	case i.NewName != "":
+		return "as the new database " + visible(i.NewName) + " of service " + i.Service + "; the one that is there stays as it is"
 	case i.Volume != nil && len(i.Paths) > 0:
 		return "over what the Docker volume " + i.Volume.Docker + " has there now; the rest of it stays as it is"
 	case i.Volume != nil:

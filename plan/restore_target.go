@@ -19,12 +19,24 @@ func Targets(p compose.Project, sources []Source) []string {
 		if s.Item.Kind != manifest.Volume || s.Item.VolumeInfo == nil {
 			continue
 		}
-		if v := wanted(p, s.Item); !v.Exists {
+		if v := wanted(p, s.wanted(p)); !v.Exists {
 			names = append(names, v.Name)
 		}
 	}
 	sort.Strings(names)
 	return slices.Compact(names)
+}
+
+// wanted is the item as which a source comes back. A volume under a new name is
+// an ordinary one: what the old one was mounted from must not be written to.
+func (s Source) wanted(p compose.Project) manifest.Item {
+	if s.NewName == "" || s.Item.Kind != manifest.Volume {
+		return s.Item
+	}
+	name := strings.TrimPrefix(s.NewName, p.Name+"_")
+	it := s.Item
+	it.Name, it.VolumeInfo = name, &manifest.VolumeInfo{DockerName: p.Name + "_" + name, Driver: "local"}
+	return it
 }
 
 // wanted says which volume an item of the manifest is today: the project's own

@@ -32,6 +32,7 @@ func MakeSafety(in SafetyInput) *Plan {
 	dumped := map[string][]string{}
 	for _, it := range in.Restore.Items {
 		switch {
+		case it.NewName != "": // beside what is there
 		case it.Volume != nil && it.Volume.Docker != "" && !it.Volume.Create:
 			during := atRest(in.Project, it.Volume.Docker)
 			if in.Restore.NoStop {

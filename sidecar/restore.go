@@ -31,6 +31,10 @@ type RestoreOptions struct {
 	// Paths choose files and folders of volumes, from their roots; of what they
 	// lie beside nothing is touched.
 	Paths []string
+	// ToDatabase and ToVolume are new names: what is restored goes beside what
+	// is there. The first is for exactly one database, the second, which is one
+	// as the compose file has it, for exactly one volume.
+	ToDatabase, ToVolume string
 	// ToDir is a directory into which the items are written as files, in place
 	// of the project. Confirm is then asked only where it holds something.
 	ToDir string

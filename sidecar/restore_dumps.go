@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,11 +88,12 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 	if err != nil {
 		return err
 	}
-	steps, err := engine.Restore(dump.RestoreRequest{ID: r.id, Dumped: dumped, Target: target, Database: src.item.Name, Properties: properties})
+	it, _ := r.plan.Item(src.item.Key())
+	steps, err := engine.Restore(dump.RestoreRequest{ID: r.id, Dumped: dumped, Target: target, Database: src.item.Name, NewName: it.NewName, Properties: properties})
 	if err != nil {
 		return err
 	}
-	entry := state.DatabaseRestore{ID: r.id, Engine: engine.Name(), Service: src.item.Service, Database: src.item.Name, User: r.userOf(src.item.Service)}
+	entry := state.DatabaseRestore{ID: r.id, Engine: engine.Name(), Service: src.item.Service, Database: cmp.Or(it.NewName, src.item.Name), User: r.userOf(src.item.Service)}
 	r.journal.Databases = append(r.journal.Databases, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
 		r.forgetDatabase() // nothing was begun

@@ -57,7 +57,7 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 	}
 	problems = r.notFound(newest.Started, items)
 	sources, faults, err := r.narrow(ctx, sources)
-	return sources, warnings, append(problems, faults...), err
+	return r.beside(sources), warnings, append(problems, faults...), err
 }
 
 func manifestsOf(list []*snapshot) []*manifest.Manifest {

@@ -38,6 +38,7 @@ func (r *restore) checkTargets(ctx context.Context, sources []plan.Source) ([]st
 			r.probes[s.Item.Service] = p
 		}
 		problems = append(problems, checkTarget(engine, s.Item, facts, p)...)
+		problems = append(problems, r.checkNewName(engine, s, p)...)
 	}
 	return problems, nil
 }

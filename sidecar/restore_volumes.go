@@ -68,7 +68,9 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 			out.Notes = append(out.Notes, r.app.Redactor().Redact(err.Error()))
 		}
 	}()
-	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, r.restoreRequest(src))
+	req := r.restoreRequest(src)
+	req.MustBeEmpty = it.NewName != ""
+	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, req)
 	if err != nil {
 		return r.settleVolume(ctx, c, entry, out, err)
 	}

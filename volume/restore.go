@@ -20,6 +20,9 @@ var (
 	ErrNoSpace = errors.New("not enough space in the volume")
 	// ErrHostileListing is a listing that no walk of ours can have written.
 	ErrHostileListing = errors.New("the snapshot's listing cannot be trusted")
+	// ErrOccupied says that a volume that has to be empty holds something.
+	// Nothing was changed.
+	ErrOccupied = errors.New("the volume is not empty")
 	// ErrInTheWay says that files which a restore must not touch lie where the
 	// snapshot has something else. Nothing was changed.
 	ErrInTheWay = errors.New("files that the restore must not touch are in the way")
@@ -62,6 +65,8 @@ type RestoreRequest struct {
 	// known: a file whose recorded times are not older is compared by content,
 	// even if it looks untouched.
 	TrustBefore Time
+	// MustBeEmpty refuses a volume that holds anything but lost+found.
+	MustBeEmpty bool
 	// Lenient leaves out what whoever restores has no right to set: owners of
 	// others, and devices. A warning says so.
 	Lenient bool

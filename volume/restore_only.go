@@ -88,3 +88,20 @@ func (c *comparer) passThrough(path string, m meta) (*frame, error) {
 	m.fill(&entry)
 	return &frame{path: path, kind: frameKept, entry: entry, onDisk: m, extra: true}, nil
 }
+
+// checkEmpty refuses a volume that holds something, where it must not.
+func checkEmpty(r *root, req RestoreRequest) error {
+	if !req.MustBeEmpty {
+		return nil
+	}
+	names, err := listAgain(r.fd)
+	if err != nil {
+		return fmt.Errorf("list the volume: %w", err)
+	}
+	for _, n := range names {
+		if name := n.text(); name != "lost+found" {
+			return fmt.Errorf("%w: it holds %.100q", ErrOccupied, name)
+		}
+	}
+	return nil
+}

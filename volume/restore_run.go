@@ -54,6 +54,9 @@ func runRestore(ctx context.Context, req RestoreRequest, src supply, crash func(
 	if len(pending) > 0 {
 		return nil, fmt.Errorf("%w (%s)", ErrRestorePending, pending[0])
 	}
+	if err := checkEmpty(tree.root, req); err != nil {
+		return nil, err
+	}
 	r := &restoreRun{req: req, src: src, crash: crash, tree: tree, staging: StagingPrefix + req.ID, dir: -1, plan: &plan{}, rep: &RestoreReport{}, lenient: newLenience(req)}
 	return r.rep, r.run(ctx)
 }

@@ -85,7 +85,7 @@ type restoreResult struct {
 func restoreCodes() map[string]error {
 	return map[string]error{
 		"pending": ErrRestorePending, "space": ErrNoSpace, "listing": ErrHostileListing,
-		"in-the-way": ErrInTheWay, "changed": ErrChangedMeanwhile,
+		"in-the-way": ErrInTheWay, "changed": ErrChangedMeanwhile, "occupied": ErrOccupied,
 	}
 }
 

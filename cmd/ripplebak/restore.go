@@ -33,6 +33,9 @@ func (p *program) restoreCommand() *cobra.Command {
 			"--path takes single files and folders of a volume, written from its root; nothing in it\n" +
 			"is a pattern. A folder becomes what it was; the rest of the volume stays as it is.\n" +
 			"--no-stop does so while services run that use the volume.\n\n" +
+			"--to-database and --to-volume leave what is there as it is. The new database is on the\n" +
+			"same server; the new volume has a name as in the compose file, where it can be put\n" +
+			"under volumes: to be used.\n\n" +
 			"--to-dir writes volumes as folders and databases as plain dumps below a directory,\n" +
 			"which has to be empty or new. It stops nothing and needs no Docker. Owners are kept\n" +
 			"where root restores; others get the content. With --keep-extra the directory may hold\n" +
@@ -59,6 +62,8 @@ func (p *program) restoreCommand() *cobra.Command {
 	f.StringArrayVar(&opt.Volumes, "volume", nil, "only this `volume`; may be repeated")
 	f.StringArrayVar(&opt.Databases, "database", nil, "only this database, as `SERVICE/DATABASE`; may be repeated")
 	f.StringArrayVar(&opt.Paths, "path", nil, "only this file or folder of a volume, from its root; may be repeated")
+	f.StringVar(&opt.ToDatabase, "to-database", "", "restore the one --database as this new database, beside the old")
+	f.StringVar(&opt.ToVolume, "to-volume", "", "restore the one --volume into this new or empty `volume`")
 	f.StringVar(&opt.ToDir, "to-dir", "", "write the items as files into this `directory`, and leave the project alone")
 	f.BoolVar(&opt.NoStop, "no-stop", false, "with --path, leave the services running that use the volume")
 	f.BoolVar(&opt.Globals, "globals", false, "give roles that exist the stored password and attributes, too")
@@ -76,9 +81,11 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err := checkChoice(&opt); err != nil {
 			return &usageError{cmd, err}
 		}
-		if err := s.mayAsk(yes || opt.DryRun || opt.ToDir != "" && !opt.KeepExtra); err != nil {
+		overwrites := opt.ToDatabase == "" && opt.ToVolume == "" && (opt.ToDir == "" || opt.KeepExtra)
+		if err := s.mayAsk(yes || opt.DryRun || !overwrites); err != nil {
 			return err
 		}
+		yes = yes || !overwrites
 		opt.Confirm, opt.Sure = s.confirm(ctx, yes), yes
 		report, err := s.app.Restore(ctx, opt)
 		if report == nil || report.Plan == nil {
@@ -108,6 +115,12 @@ func checkChoice(opt *sidecar.RestoreOptions) error {
 	switch {
 	case opt.ToDir != "" && (opt.Globals || opt.NoSafety || opt.NoStop):
 		return errors.New("--to-dir touches nothing of the project: leave out --globals, --no-safety-snapshot and --no-stop")
+	case opt.ToDatabase != "" && opt.ToVolume != "" || opt.ToDir != "" && opt.ToDatabase+opt.ToVolume != "":
+		return errors.New("it can go to one place only: leave out all but one of --to-database, --to-volume and --to-dir")
+	case opt.ToDatabase != "" && (len(opt.Databases) != 1 || len(opt.Services)+len(opt.Volumes)+len(opt.Paths) > 0):
+		return errors.New("--to-database is for one database: name it by --database, and nothing else")
+	case opt.ToVolume != "" && (len(opt.Volumes) != 1 || len(opt.Services)+len(opt.Databases) > 0):
+		return errors.New("--to-volume is for one volume: name it by --volume, and nothing else")
 	case len(opt.Paths) == 0 && opt.NoStop:
 		return errors.New("--no-stop is for single files and folders: name them by --path")
 	case len(opt.Paths) == 0:

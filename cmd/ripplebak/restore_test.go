@@ -16,6 +16,9 @@ func TestRestoreOptions(t *testing.T) {
 
 func TestRestoreOptionsThatContradict(t *testing.T) {
 	for want, args := range map[string][]string{
+		"one place only":                 {"--to-dir", "/x", "--to-volume", "y", "--volume", "z"},
+		"--to-database is for one":       {"--to-database", "x", "--database", "db/a", "--database", "db/b"},
+		"--to-volume is for one":         {"--to-volume", "x"},
 		"touches nothing of the project": {"--to-dir", "/x", "--globals"},
 		"name them by --path":            {"--no-stop"},
 		"--path is for volumes":          {"--path", "a", "--database", "db/shop"},
@@ -42,5 +45,16 @@ func TestRestoreToADirectoryAsksOnlyForWhatIsThere(t *testing.T) {
 	f = fixed()
 	if r := run(t, f, "restore", "--to-dir", "/srv/back", "--keep-extra", "latest"); r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "--yes") {
 		t.Errorf("code %d, called %q, error %q", r.code, f.called, r.stderr)
+	}
+}
+
+// TestRestoreBesideAsksNobody: nothing is overwritten.
+func TestRestoreBesideAsksNobody(t *testing.T) {
+	for _, args := range [][]string{{"--to-database", "shop_old", "--database", "db/shop"}, {"--to-volume", "old", "--volume", "uploads"}} {
+		f := fixed()
+		r := run(t, f, append([]string{"restore", "latest"}, args...)...)
+		if r.code != 0 || f.restored.ToDatabase+f.restored.ToVolume != args[1] {
+			t.Errorf("%q: code %d, options %+v, error %q", args, r.code, f.restored, r.stderr)
+		}
 	}
 }
