@@ -18,9 +18,10 @@ func (p *program) restoreCommand() *cobra.Command {
 	var at string
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "restore SNAPSHOT",
+		Use:   "restore [SNAPSHOT]",
 		Short: "Bring the project back",
 		Long: "restore brings items back from a snapshot: an ID, the beginning of one, or \"latest\".\n" +
+			"Without one it asks, on a terminal, for the snapshot and the items.\n" +
 			"Without a choice of items it takes all of them. With \"latest\", an item that is not\n" +
 			"good in the newest snapshot comes from the newest one in which it is, and the plan\n" +
 			"says so. --at TIME does the same among the snapshots that were made by then: a date\n" +
@@ -50,7 +51,7 @@ func (p *program) restoreCommand() *cobra.Command {
 			"restore --database db/shop --yes latest", "one database, without asking") +
 			"\n  # as files, on the bare binary\n  ripplebak restore --to-dir /srv/restored latest",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if at != "" && len(args) == 0 {
+			if len(args) == 0 && (at != "" || p.inTerminal && !yes && !wantsJSON(cmd)) {
 				return nil
 			}
 			return arguments(1, "SNAPSHOT")(cmd, args)
@@ -85,6 +86,11 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err := s.mayAsk(yes || opt.DryRun || !overwrites); err != nil {
 			return err
 		}
+		if opt.Snapshot == "" {
+			if err := s.choose(ctx, &opt); err != nil {
+				return err
+			}
+		}
 		yes = yes || !overwrites
 		opt.Confirm, opt.Sure = s.confirm(ctx, yes), yes
 		report, err := s.app.Restore(ctx, opt)
@@ -98,8 +104,11 @@ func (p *program) restoreCommand() *cobra.Command {
 
 // restoreFrom reads which snapshot to take, by the argument and by --at.
 func (s *session) restoreFrom(args []string, text string) (snapshot string, at time.Time, err error) {
-	if text == "" {
-		return args[0], time.Time{}, nil
+	switch {
+	case text == "" && len(args) == 0:
+		return "", at, nil // it is asked for
+	case text == "":
+		return args[0], at, nil
 	}
 	if len(args) > 0 && args[0] != "latest" {
 		return "", at, fmt.Errorf("--at looks for the snapshot: leave out %s", args[0])
