@@ -70,6 +70,11 @@ type Manifest struct {
 	Warnings []string  `json:"warnings,omitempty"`
 	// Only are the services that the run was asked for; none: all.
 	Only []string `json:"only,omitempty"`
+	// Unlabelled are services with data that the run did not save.
+	Unlabelled []Unlabelled `json:"unlabelled,omitempty"`
+	// Recovery is what it takes to get at the snapshot again; nil in those of
+	// earlier versions.
+	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
 // Mark is how much there was of an item in a run.

@@ -42,8 +42,11 @@ func MakeRestoreToDir(in DirInput) *Restore {
 			Snapshot: s.Snapshot, Time: s.Time, Bytes: s.Item.Bytes, Files: s.Item.Files, Paths: s.Paths, Source: s,
 			To: filepath.Join(append([]string{in.Dir}, s.Item.Path()...)...),
 		}
-		if it.Kind != manifest.Dump && it.Kind != manifest.Volume {
+		switch {
+		case it.Kind != manifest.Dump && it.Kind != manifest.Volume:
 			r.problem("%s: this version restores dumps and volumes only", it.Key)
+		case s.Item.DumpInfo == nil && s.Item.VolumeInfo == nil:
+			r.problem("%s: the manifest does not describe it", it.Key)
 		}
 		need += it.Bytes
 		r.Items = append(r.Items, it)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 	"time"
+
+	"github.com/ripplebak/ripplebak/manifest"
 )
 
 func TestRestoreIntoADirectory(t *testing.T) {
@@ -33,6 +35,8 @@ func TestDirectoryThatCannotTakeIt(t *testing.T) {
 		change(&in)
 		wantLine(t, "problem", MakeRestoreToDir(in).Problems, want)
 	}
+	bare := DirInput{Dir: "/x", FreeBytes: -1, Sources: []Source{{Item: manifest.Item{Kind: manifest.Volume, Name: "bare"}}}}
+	wantLine(t, "problem", MakeRestoreToDir(bare).Problems, "volume bare", "does not describe")
 	in := whole
 	in.Occupied, in.KeepExtra, in.At = true, true, night(9).Add(time.Hour)
 	if r := MakeRestoreToDir(in); len(r.Problems) > 0 || !r.At.Equal(in.At) {

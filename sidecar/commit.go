@@ -45,7 +45,10 @@ func (r *run) manifest() *manifest.Manifest {
 	m := &manifest.Manifest{
 		Project: r.plan.Project, Run: r.id, Safety: r.safety, Host: r.host.name, Program: r.app.Version,
 		Engine: r.host.info.ServerVersion, Started: r.started, Finished: r.app.Now(), Warnings: r.warnings, Only: r.plan.Only,
-		Services: []manifest.Service{}, Items: []manifest.Item{},
+		Services: []manifest.Service{}, Items: []manifest.Item{}, Recovery: r.recovery(),
+	}
+	for _, u := range r.plan.Unlabelled {
+		m.Unlabelled = append(m.Unlabelled, manifest.Unlabelled{Service: u.Service, Holds: u.Holds})
 	}
 	for _, s := range r.found.project.Services {
 		ms := manifest.Service{Name: s.Name, Image: s.Image}
@@ -106,6 +109,13 @@ func (r *run) saveRoot(ctx context.Context, m *manifest.Manifest) (repository.ID
 		return repository.ID{}, err
 	}
 	project.nodes = append(project.nodes, node)
+	if !r.safety { // which is of what a restore overwrites, not of the project
+		node, err := r.saveText(ctx, manifest.RunbookName, []byte(r.app.Redactor().Redact(string(m.Runbook("")))))
+		if err != nil {
+			return repository.ID{}, err
+		}
+		project.nodes = append(project.nodes, node)
+	}
 	root := newDirectory()
 	root.folders[manifest.Escape(r.plan.Project)] = project
 	return r.saveDirectory(ctx, root)
@@ -116,16 +126,21 @@ func (r *run) saveManifest(ctx context.Context, m *manifest.Manifest) (*reposito
 	if err != nil {
 		return nil, err
 	}
+	return r.saveText(ctx, manifest.FileName, b)
+}
+
+// saveText saves a file that we have written.
+func (r *run) saveText(ctx context.Context, name string, content []byte) (*repository.Node, error) {
 	f := r.writer.NewFile(repository.CutFile)
-	if _, err := f.Write(b); err != nil {
+	if _, err := f.Write(content); err != nil {
 		f.Abandon()
-		return nil, fmt.Errorf("save the manifest: %w", err)
+		return nil, fmt.Errorf("save %s: %w", name, err)
 	}
 	ids, size, err := f.Finish().Wait(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("save the manifest: %w", err)
+		return nil, fmt.Errorf("save %s: %w", name, err)
 	}
-	return r.fileNode(manifest.FileName, ids, size), nil
+	return r.fileNode(name, ids, size), nil
 }
 
 func (r *run) saveDirectory(ctx context.Context, d *directory) (repository.ID, error) {

@@ -85,8 +85,9 @@ func (l *shelf) item(path string) (key, within string) {
 	return "", path
 }
 
-// isManifest says whether a path is that of the manifest, which each run writes
-// anew.
+// isManifest says whether a path is that of the manifest, or of the recovery
+// document, which each run writes anew.
 func (l *shelf) isManifest(path string) bool {
-	return l.project != "" && path == "/"+l.project+"/"+manifest.FileName
+	name, ok := strings.CutPrefix(path, "/"+l.project+"/")
+	return l.project != "" && ok && (name == manifest.FileName || name == manifest.RunbookName)
 }

@@ -294,6 +294,7 @@ func (r *restore) execute(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	r.remember()
 	return r.verdict()
 }
 

@@ -62,10 +62,18 @@ func (a *App) restoreToDir(ctx context.Context, opt RestoreOptions) (report *Res
 	return r.report, r.writeAll(ctx)
 }
 
-// lookedAtProject is the project whose snapshots are looked at: our own, or,
-// where nothing says which that is, the only one there is.
+// lookedAtProject is the project whose snapshots are looked at: that of the
+// snapshot that is named, else our own, or, where nothing says which that is,
+// the only one there is.
 func (a *App) lookedAtProject(ctx context.Context, repo *repository.Repository, prefix string) (string, error) {
-	if project := a.ownProject(ctx); project != "" || prefix != "latest" {
+	if prefix != "latest" {
+		found, err := a.findSnapshot(ctx, repo, prefix)
+		if err != nil {
+			return "", err
+		}
+		return projectOf(&found.Snapshot, ""), nil
+	}
+	if project := a.ownProject(ctx); project != "" {
 		return project, nil
 	}
 	all, _, err := repo.Snapshots(ctx)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -72,14 +73,14 @@ func (l *lenience) count(e *Entry) {
 	}
 }
 
-// finish closes the directories, the deepest first as they came last, and says
-// what was left out.
+// finish closes the directories, those with longer paths first, as nothing can
+// be reached through one that is closed, and says what was left out.
 func (l *lenience) finish(tree *beneath, warn func(string)) error {
 	if l == nil {
 		return nil
 	}
-	for i := len(l.closing) - 1; i >= 0; i-- {
-		d := l.closing[i]
+	slices.SortFunc(l.closing, func(a, b closingDir) int { return len(b.path) - len(a.path) })
+	for _, d := range l.closing {
 		err := tree.at(d.path, func(dir int, name string) error { return named(dir, name).chmod(tree.root, d.mode) })
 		if err != nil {
 			return fmt.Errorf("set the mode of %q: %w", d.path, err)

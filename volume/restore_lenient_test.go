@@ -34,7 +34,7 @@ func TestRestoreByWhoMayNotSetEverything(t *testing.T) {
 	}
 	smallTree(t, src)
 	sh(t, src, `
-		chown 12:13 a.txt d/one; cp /bin/true tool; chmod 4755 tool; cp /bin/true mine; chown 65534:65534 mine; chmod 4755 mine
+		chmod 755 d/hollow; chown 12:13 a.txt d/one; cp /bin/true tool; chmod 4755 tool; cp /bin/true mine; chown 65534:65534 mine; chmod 4755 mine
 		mknod null c 1 3; mkfifo d/fifo; setfattr -n user.x -v y d/one || true
 		mkdir -p closed/below; echo x > closed/below/file; chmod 555 closed/below closed; chmod 555 .
 		chmod 604 d/e/two; touch -d 2001-01-01 d/e/two closed closed/below`)
@@ -47,7 +47,7 @@ func TestRestoreByWhoMayNotSetEverything(t *testing.T) {
 		t.Fatalf("as nobody: %v\n%s", err, out)
 	}
 	// Content, times, modes and links are the same; owners and devices are not.
-	sh(t, src, `rm null; chmod 755 tool; chown -R 65534:65534 .; chmod 4755 mine`)
+	sh(t, src, `rm null; chmod 755 tool; chown -R 65534:65534 .; chmod 4755 mine; touch -r "`+dst+`" .`)
 	diff, err := exec.Command("rsync", "-aHXn", "--checksum", "--itemize-changes", "--delete", src+"/", dst+"/").CombinedOutput()
 	if err != nil || len(diff) > 0 {
 		t.Errorf("differ: %v\n%s", err, diff)

@@ -231,7 +231,8 @@ func (m *metaWriter) removeXattrs(o object, e *Entry) error {
 // tolerated says whether an attribute that could not be set is only worth a
 // warning: the filesystem, or the helper's rights, do not have that kind.
 func (m *metaWriter) tolerated(e *Entry, attr string, err error) bool {
-	if !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) {
+	readOnly := m.lenient != nil && errors.Is(err, unix.EACCES) // to its owner, who is not root
+	if !readOnly && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) {
 		return false
 	}
 	m.warn(fmt.Sprintf("%q: attribute %q not set: %s", e.Path, attr, errnoText(err)))

@@ -143,6 +143,10 @@ func (f *fixture) ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*side
 	return f.keyReport, f.call(ctx, "change keys")
 }
 
+func (f *fixture) Runbook(ctx context.Context, snapshot string) (*sidecar.RunbookReport, error) {
+	return &sidecar.RunbookReport{Snapshot: snapshot, Time: noon(), Project: "shop", Markdown: "# Recovery of shop\n\n\x1b[2J" + testSecret + "\n"}, f.call(ctx, "runbook")
+}
+
 func (f *fixture) Serve(ctx context.Context) error { return f.call(ctx, "serve") }
 func (f *fixture) Health() error                   { return f.call(context.Background(), "health") }
 

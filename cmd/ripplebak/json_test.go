@@ -53,6 +53,7 @@ func jsonCases() []jsonCase {
 		{"key remove", []string{"key", "remove", "--yes", "5b2f", "--json"}, repository.ErrNoKeyLeft, exitFailed, reflect.TypeFor[sidecar.KeyReport]()},
 		{"key passwd", []string{"key", "passwd", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.KeyReport]()},
 		{"copy", []string{"copy", "--json"}, sidecar.ErrCopyFailed, exitFailed, reflect.TypeFor[sidecar.CopyReport]()},
+		{"runbook", []string{"runbook", "4f2a", "--json"}, nil, exitDone, reflect.TypeFor[sidecar.RunbookReport]()},
 		{"version", []string{"version", "--json"}, nil, exitDone, reflect.TypeFor[buildInfo]()},
 	}...)
 }

@@ -33,6 +33,7 @@ type application interface {
 	ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*sidecar.KeyReport, error)
 	Forget(ctx context.Context, opt sidecar.ForgetOptions) ([]sidecar.ForgetGroup, error)
 	Pin(ctx context.Context, opt sidecar.PinOptions) (*sidecar.PinReport, error)
+	Runbook(ctx context.Context, snapshot string) (*sidecar.RunbookReport, error)
 	Copy(ctx context.Context, opt sidecar.CopyOptions) (*sidecar.CopyReport, error)
 	Serve(ctx context.Context) error
 	Health() error
@@ -116,7 +117,7 @@ func (p *program) root() *cobra.Command {
 		p.keyCommand(), p.versionCommand(), completionCommand(), p.helperCommand())
 	root.AddCommand(p.diffCommand(), p.findCommand(), p.statsCommand())
 	root.AddCommand(p.forgetCommand(), p.pinCommand(), p.unpinCommand())
-	root.AddCommand(p.copyCommand())
+	root.AddCommand(p.copyCommand(), p.runbookCommand())
 	return root
 }
 

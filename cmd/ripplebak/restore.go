@@ -75,6 +75,9 @@ func (p *program) restoreCommand() *cobra.Command {
 	addJSON(cmd)
 	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
+		if err := checkGiven(cmd); err != nil {
+			return &usageError{cmd, err}
+		}
 		var err error
 		if opt.Snapshot, opt.At, err = s.restoreFrom(args, at); err != nil {
 			return &usageError{cmd, err}
@@ -117,6 +120,17 @@ func (s *session) restoreFrom(args []string, text string) (snapshot string, at t
 		return "", at, fmt.Errorf("--at: %w", err)
 	}
 	return "latest", at, nil
+}
+
+// checkGiven refuses places and times that are empty, as those of a variable
+// that was never set are: without them the restore would be another one.
+func checkGiven(cmd *cobra.Command) error {
+	for _, name := range []string{"at", "to-database", "to-volume", "to-dir"} {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return fmt.Errorf("--%s is empty", name)
+		}
+	}
+	return nil
 }
 
 // checkChoice refuses options that contradict each other.

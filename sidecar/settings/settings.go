@@ -93,7 +93,8 @@ type Settings struct {
 	// Copies are further repositories, to which snapshots are copied.
 	Copies []Copy
 
-	vars map[string]string
+	vars        map[string]string
+	credentials []Credential
 }
 
 // Env returns a variable as the environment gave it, its _FILE twin read. It
@@ -207,7 +208,7 @@ func defaults() *Settings {
 func Load(environ []string, readFile func(string) ([]byte, error)) (*Settings, error) {
 	s := defaults()
 	vars, errs := resolve(environ, readFile)
-	s.vars = vars
+	s.vars, s.credentials = vars, credentials(environ, vars)
 	known := map[string]bool{}
 	for _, name := range composeOnly() {
 		known[name] = true

@@ -34,11 +34,19 @@ type History struct {
 	Copies map[string]CopyHistory `json:"copies,omitempty"`
 	// Check is what checks of the repository left.
 	Check CheckHistory `json:"check,omitzero"`
+	// Restores are how long items took that were restored last, by key.
+	Restores map[string]Measured `json:"restores,omitempty"`
 	// Lost says that an earlier record could not be read, and with it which
 	// repository this sidecar has seen; it is no more once one is seen again.
 	Lost bool `json:"lost,omitempty"`
 	// Jobs are what serve does beside backups, by name.
 	Jobs map[string]Job `json:"jobs,omitempty"`
+}
+
+// Measured is what an item took.
+type Measured struct {
+	Seconds float64 `json:"seconds"`
+	Bytes   int64   `json:"bytes"` // what was written for it
 }
 
 // maxUnfinished is how many runs in a row may die before none is made up any
