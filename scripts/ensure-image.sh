@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# ensure-image.sh debian|files|postgres: makes the image that tests and the
+# ensure-image.sh debian|files|postgres|mariadb: makes the image that tests and the
 # demo need, unless it is there, and prints its name.
 #
 #   debian    a minimal Debian, made by debootstrap: pulls nothing
 #   files     that, with what compares files: rsync, tar, getfacl, getfattr
 #   postgres  postgres:17 where it can be pulled, else Debian's PostgreSQL
+#   mariadb   Debian's MariaDB
 #
 # An image made here carries the digest of its sources, and is made again when
 # they change.
@@ -82,5 +83,9 @@ postgres)
 		echo "$STANDIN_POSTGRES"
 	fi
 	;;
-*) die "which image? debian, files or postgres" ;;
+mariadb)
+	build mariadb "$STANDIN_MARIADB"
+	echo "$STANDIN_MARIADB"
+	;;
+*) die "which image? debian, files, postgres or mariadb" ;;
 esac

@@ -13,6 +13,7 @@ STANDIN_DEBIAN=ripplebak-standin/debian:bookworm
 STANDIN_FILES=ripplebak-standin/files:bookworm
 STANDIN_POSTGRES=ripplebak-standin/postgres:15
 OFFICIAL_POSTGRES=postgres:17
+STANDIN_MARIADB=ripplebak-standin/mariadb:10.11
 
 # Everything that is said goes to stderr: stdout is for a script's answer.
 say() { printf '%s\n' "$*" >&2; }
