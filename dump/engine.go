@@ -162,6 +162,9 @@ type Step struct {
 	Command Command
 	Input   Input
 	Literal []byte // may hold password hashes: never shown, never logged
+	// Filter makes of InputDump what the command reads; nil: it reads it as it
+	// is. An error of it ends the command, like one of the input.
+	Filter func(io.Reader) io.Reader
 	// CrashPoint is the name of the crash point just before this step.
 	CrashPoint string
 	// Undo puts things back when this step fails. It needs no input.

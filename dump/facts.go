@@ -4,6 +4,7 @@ package dump
 // a restore knows what it restores; it holds no secret.
 type Facts struct {
 	Engine        string     `json:"engine"`
+	Product       string     `json:"product,omitempty"` // where an engine knows servers of several kinds
 	ServerVersion string     `json:"server_version"`
 	ServerMajor   int        `json:"server_major"`
 	ClientVersion string     `json:"client_version"`
@@ -20,6 +21,9 @@ type Facts struct {
 	// DataDirs are paths inside the container that hold the engine's own files,
 	// as named and with symlinks resolved.
 	DataDirs []string `json:"data_dirs,omitempty"`
+	// Warnings are what a dump of this server does not keep, or not as of one
+	// moment.
+	Warnings []string `json:"warnings,omitempty"`
 	// FreeBytes is what the filesystem of the data directory has to give; -1
 	// where that is not known.
 	FreeBytes int64 `json:"-"`
@@ -45,6 +49,12 @@ type Database struct {
 	AllowConn      bool   `json:"allow_conn"`
 	Template       bool   `json:"template,omitempty"`
 	Invalid        bool   `json:"invalid,omitempty"` // left by an interrupted DROP DATABASE
+
+	// Marks are the tables of a database that a restore of ours made, by which
+	// it says how far it is.
+	Marks []string `json:"-"`
+	// ReferredBy are tables of other databases whose foreign keys lead here.
+	ReferredBy []string `json:"-"`
 }
 
 // Database finds a database by its name.

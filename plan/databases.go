@@ -19,8 +19,8 @@ type server struct {
 func servers() []server {
 	return []server{
 		{"PostgreSQL", []string{"postgres", "postgresql", "postgis", "timescaledb", "pgvector", "pgvecto", "citus", "paradedb", "spilo"}, "ripplebak.dump: pg_dump"},
-		{"MariaDB", []string{"mariadb"}, ""},
-		{"MySQL", []string{"mysql", "percona"}, ""},
+		{"MariaDB", []string{"mariadb"}, "ripplebak.dump: mariadb-dump"},
+		{"MySQL", []string{"mysql", "percona"}, "ripplebak.dump: mysqldump"},
 		{"MongoDB", []string{"mongo", "mongodb"}, ""},
 		{"Redis", []string{"redis", "valkey", "keydb", "dragonfly"}, ""},
 		{"Neo4j", []string{"neo4j"}, ""},

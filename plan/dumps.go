@@ -83,6 +83,9 @@ func (p *Plan) addAsked(in Input, engine dump.Engine, spec labels.Spec, probe Pr
 	for _, s := range engine.Skipped(request, probe.Facts) {
 		p.warn("service %q: not dumped: %s", spec.Service, s)
 	}
+	for _, w := range probe.Facts.Warnings {
+		p.warn("service %q: %s", spec.Service, w)
+	}
 }
 
 // addFiles adds an item for each thing that the engine writes files of.

@@ -171,9 +171,19 @@ func (r *restore) inputOf(ctx context.Context, src *sourceItem, s dump.Step) (io
 			return nil, 0, err
 		}
 		key := src.item.Key()
-		return &countingReader{ReadCloser: stream, crash: r.app.crash, advance: func(n int64) { r.app.progress().Advance(key, 0, n) }}, src.item.Bytes, nil
+		counted := &countingReader{ReadCloser: stream, crash: r.app.crash, advance: func(n int64) { r.app.progress().Advance(key, 0, n) }}
+		if s.Filter == nil {
+			return counted, src.item.Bytes, nil
+		}
+		return filtered{s.Filter(counted), counted}, src.item.Bytes, nil
 	}
 	return nil, 0, fmt.Errorf("step %q reads the unknown input %d", s.Name, s.Input)
+}
+
+// filtered is what a filter makes of a stream, closed as that.
+type filtered struct {
+	io.Reader
+	io.Closer
 }
 
 // countingReader tells how far it is, and passes the crash point of a restore
