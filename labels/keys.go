@@ -1,6 +1,7 @@
 package labels
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -58,7 +59,7 @@ func volumeKeys() []key {
 func notAvailable(name, value string) bool {
 	switch name {
 	case "dump":
-		return value != "pg_dump"
+		return !slices.Contains([]string{"pg_dump", "mariadb-dump", "mysqldump"}, value)
 	case "binds":
 		return value != "none"
 	case "dump.path", "dump.command", "restore.command", "schedule":

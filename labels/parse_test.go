@@ -151,7 +151,7 @@ func TestUnknownLabels(t *testing.T) {
 
 func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
 	for _, c := range []struct{ label, value string }{
-		{"dump", "mariadb-dump"}, {"dump", "mysqldump"}, {"dump", "mongodump"}, {"dump", "redis"}, {"dump", "sqlite"}, {"dump", "neo4j"}, {"dump", "command"},
+		{"dump", "mongodump"}, {"dump", "redis"}, {"dump", "sqlite"}, {"dump", "neo4j"}, {"dump", "command"},
 		{"binds", "all"}, {"binds", "/etc/app"}, {"schedule", "@daily"}, {"schedule", "0 2 * * *"},
 		{"dump.path", "/data/app.db,/data/other.db"}, {"dump.command", "cat /secret"}, {"restore.command", "cat > /secret"},
 	} {
@@ -163,7 +163,7 @@ func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
 }
 
 func TestAllProblemsAtOnceAndInOrder(t *testing.T) {
-	src := shop("during", "halt", "enable", "1", "dump", "mysqldump", "dump.user", "-x", "volumes", "nix,data,nox", "password", "p", "zzz", "")
+	src := shop("during", "halt", "enable", "1", "dump", "neo4j", "dump.user", "-x", "volumes", "nix,data,nox", "password", "p", "zzz", "")
 	_, first := Parse(src)
 	var got []string
 	for _, p := range first {
