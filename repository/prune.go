@@ -17,6 +17,11 @@ import (
 // read, so that nothing may be removed. The error is a *[PruneRefusedError].
 var ErrPruneRefused = errors.New("nothing was removed, because something that is needed is missing")
 
+// ErrPruneStopped: a prune was asked to end before it was done. Nothing that is
+// needed has gone; what it copied is in an index, and the next prune goes on
+// from there.
+var ErrPruneStopped = errors.New("the prune was stopped before its end")
+
 // PruneRefusedError says what is missing.
 type PruneRefusedError struct {
 	Missing []string // the first of them
@@ -155,6 +160,9 @@ type PruneOptions struct {
 	// MaxRepack bounds the size of the packs that are repacked, in bytes; 0 for
 	// no bound. What is left is for the next time.
 	MaxRepack int64
+	// Stop ends a prune early when it is closed: between two packs that are
+	// copied, and between two files that are removed. Nil: never.
+	Stop <-chan struct{}
 	// CrashPoint is called at the named point mid-prune: after repacking,
 	// after new indexes are stored, after old ones are removed, and after each
 	// pack that is removed. Nil in production.

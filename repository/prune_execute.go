@@ -40,7 +40,7 @@ type PruneResult struct {
 // more. What a killed prune leaves is a blob or a pack too many, which the next
 // one removes; what it has copied counts.
 //
-// A blob that turns out to be damaged ends it with ErrPruneRefused, before
+// ErrPruneStopped says that Stop was closed. A blob that turns out to be damaged ends it with ErrPruneRefused, before
 // anything is removed. After Prune, whatever it returns, the index has to be
 // loaded again.
 func (d *Deleter) Prune(ctx context.Context, w storage.Writer, p *PrunePlan, opt PruneOptions) (PruneResult, error) {
@@ -88,6 +88,16 @@ func (x *pruning) run(ctx context.Context) error {
 		x.crashPoint()
 	}
 	return x.removePacks(ctx)
+}
+
+// stopped says whether a channel is closed; nil never is.
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func (x *pruning) crashPoint() {
@@ -196,6 +206,9 @@ func (x *pruning) removeAll(ctx context.Context, n int, do func(ctx context.Cont
 				if err := ctx.Err(); err != nil {
 					return context.Cause(ctx)
 				}
+				if stopped(x.opt.Stop) {
+					return ErrPruneStopped
+				}
 				if err := do(ctx, i); err != nil {
 					return err
 				}
@@ -232,17 +245,22 @@ func (x *pruning) repack(ctx context.Context) (err error) {
 			err = cerr
 		}
 	}()
-	c := &copier{r: r, w: w, work: x.work, done: func(size int64) {
+	c := &copier{r: r, w: w, work: x.work, stop: x.opt.Stop, done: func(size int64) {
 		x.tell(func(g *PruneProgress) { g.Repacked += size })
 	}}
-	if err := c.copyAll(ctx); err != nil {
+	err = c.copyAll(ctx)
+	if err != nil && !errors.Is(err, ErrPruneStopped) {
 		return err
 	}
-	if err := w.Flush(ctx); err != nil {
-		return err
+	// Also where it was stopped: what is in an index need not be copied again.
+	if ferr := w.Flush(ctx); ferr != nil {
+		return errors.Join(err, ferr)
 	}
 	stats := w.Stats()
 	x.result.PacksNew, x.result.BytesStored = int(stats.Packs), int64(stats.BytesStored)
+	if err != nil {
+		return err
+	}
 	return c.proveAll()
 }
 

@@ -19,6 +19,7 @@ type copier struct {
 	r    *Repository
 	w    *Writer
 	work *pruneWork
+	stop <-chan struct{}  // ends it between two packs
 	done func(size int64) // told of each pack that is copied
 
 	copied map[uint32][]uint32 // entries to copy, by pack
@@ -66,6 +67,9 @@ func (c *copier) copyAll(ctx context.Context) error {
 				c.r.buffers.put(l.plain)
 			}()
 			for i := w; i < len(packs); i += workers {
+				if stopped(c.stop) {
+					return ErrPruneStopped
+				}
 				if err := c.copyPack(ctx, l, packs[i]); err != nil {
 					return err
 				}

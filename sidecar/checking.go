@@ -48,6 +48,8 @@ type CheckReport struct {
 	BytesRead uint64     `json:"bytes_read"`
 	// BadPacks are the first thousand packs that are gone or damaged.
 	BadPacks []string `json:"bad_packs"`
+
+	stopped bool // before its end
 }
 
 // CheckFinding is one thing that a check found.
@@ -71,10 +73,15 @@ func (a *App) Check(ctx context.Context, opt CheckOptions) (*CheckReport, error)
 			return subset.Choose(turns(packs, times, suspects))
 		}
 	}
-	return a.check(ctx, nil, opt)
+	report, err := a.check(ctx, nil, opt)
+	if report != nil && report.stopped {
+		report = nil
+	}
+	return report, err
 }
 
-// check is Check for any part. h may be nil.
+// check is Check for any part. h may be nil. One that was stopped before its end
+// has a report of what it found until then.
 func (a *App) check(ctx context.Context, h *host, opt CheckOptions) (report *CheckReport, err error) {
 	v, err := a.openVault(ctx, nil, false)
 	if err != nil {
@@ -98,8 +105,10 @@ func (a *App) checkVault(ctx context.Context, v *vault, opt CheckOptions) (*Chec
 	m := a.checkMemory(v)
 	found, err := v.repo.Check(ctx, m.options(opt))
 	if err != nil {
-		a.recordCheckFailed(m, err, ctx.Err() != nil)
-		return nil, err
+		report := reportOf(found)
+		report.stopped = true
+		a.recordStopped(m, report, err, ctx.Err() != nil)
+		return report, err
 	}
 	report := reportOf(found)
 	report.Repository, report.ReadData, report.Subset = v.store.Reader().Location(), opt.ReadData, opt.Subset

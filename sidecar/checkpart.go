@@ -40,17 +40,27 @@ func turns(packs []repository.PackInfo, times *state.PackTimes, suspects []strin
 
 // share is what a scheduled check reads, of packs in their turn: all whose time
 // is up before the next check, so that each is read once within the period;
-// and at least the even share, so that they do not all fall due at once.
-func share(packs []repository.PackInfo, times *state.PackTimes, suspects []string, now, next time.Time, period time.Duration) []repository.PackInfo {
-	var total int64
-	for _, p := range packs {
+// and at least the even share, so that they do not all fall due at once. What
+// was read since the check was begun is done, and counts.
+func share(packs []repository.PackInfo, times *state.PackTimes, suspects []string, began, next time.Time, period time.Duration) []repository.PackInfo {
+	var total, done int64
+	began = began.Truncate(time.Minute) // as times are kept
+	packs = slices.DeleteFunc(packs, func(p repository.PackInfo) bool {
 		total += p.Size
-	}
-	interval := next.Sub(now)
+		if times == nil {
+			return false
+		}
+		at, read := times.When(p.ID)
+		if read = read && !at.Before(began); read {
+			done += p.Size
+		}
+		return read
+	})
+	interval := next.Sub(began)
 	if interval >= period {
 		return packs
 	}
-	n := len(repository.FirstBytes(packs, int64(float64(total)*float64(interval)/float64(period))+1))
+	n := len(repository.FirstBytes(packs, int64(float64(total)*float64(interval)/float64(period))+1-done))
 	for ; times != nil && n < len(packs); n++ {
 		at, _ := times.When(packs[n].ID)
 		if at.Add(period).After(next) && !slices.Contains(suspects, packs[n].ID.String()) {

@@ -15,13 +15,16 @@ type checkMemory struct {
 	times    *state.PackTimes // nil without a state volume
 	suspects []string         // packs that were found damaged
 	now      func() time.Time
+	warn     func(error)
+	saved    time.Time // when times were last saved
+	noted    bool      // times are of the packs that there are
 
 	there map[string]bool // the suspects that an index still names
 	read  map[string]bool // the suspects that were read and are whole
 }
 
 func (a *App) checkMemory(v *vault) *checkMemory {
-	m := &checkMemory{now: a.Now, there: map[string]bool{}, read: map[string]bool{}}
+	m := &checkMemory{now: a.Now, saved: a.Now(), warn: func(err error) { a.Log.Warn().Msg(a.Redactor().Redact(err.Error())) }, there: map[string]bool{}, read: map[string]bool{}}
 	if v.target.name == "" { // what is kept is of the repository, not of a copy
 		m.dir = a.stateDir()
 	}
@@ -33,9 +36,24 @@ func (a *App) checkMemory(v *vault) *checkMemory {
 		m.suspects = h.Check.Damage.Packs
 	}
 	if m.times, err = m.dir.PackTimes(v.repo.Config().ID); err != nil {
-		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
+		m.warn(err)
 	}
 	return m
+}
+
+// saveTimesEvery is how often what was read is saved while a check goes on, so
+// that one that is killed need not read it all again.
+const saveTimesEvery = time.Minute
+
+// saveTimes saves what was read until now.
+func (m *checkMemory) saveTimes() {
+	m.saved = m.now()
+	if m.times == nil || !m.noted {
+		return
+	}
+	if err := m.dir.SavePackTimes(m.times); err != nil {
+		m.warn(err)
+	}
 }
 
 // options are the repository's for a check.
@@ -52,6 +70,9 @@ func (m *checkMemory) options(opt CheckOptions) repository.CheckOptions {
 		Verified: func(id repository.ID) {
 			if m.times != nil {
 				m.times.Read(id, m.now())
+				if d := m.now().Sub(m.saved); d >= saveTimesEvery || d < 0 {
+					m.saveTimes()
+				}
 			}
 			if slices.Contains(m.suspects, id.String()) {
 				m.read[id.String()] = true
@@ -70,6 +91,7 @@ func (m *checkMemory) note(packs []repository.PackInfo) {
 				}
 			}
 		}, m.now())
+		m.noted = true
 	}
 	for _, p := range packs {
 		if id := p.ID.String(); len(m.suspects) > 0 && slices.Contains(m.suspects, id) {
@@ -104,34 +126,46 @@ func (a *App) recordCheck(m *checkMemory, r *CheckReport, all bool) {
 		h.Check.Last, h.Check.Error = a.Now(), ""
 		switch {
 		case !r.OK:
-			h.Check.Damage = state.NewDamage(a.Now(), r.Errors, a.firstError(r), r.BadPacks)
-			if old != nil {
-				h.Check.Damage.Found = old.Found
-				h.Check.Damage.Keep(old, m.read)
-			}
+			m.damage(a, h, r)
 		case old != nil && m.cleared(old, all):
 			h.Check.Damage = nil
 		}
 	})
 	if err != nil {
-		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
+		m.warn(err)
 	}
-	if m.times == nil {
-		return
-	}
-	if err := m.dir.SavePackTimes(m.times); err != nil {
-		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
-	}
+	m.saveTimes()
 }
 
-// recordCheckFailed remembers that a check could not be done.
-func (a *App) recordCheckFailed(m *checkMemory, why error, interrupted bool) {
-	if m.dir == nil || interrupted {
+// recordStopped remembers what a check found that did not come to its end, and
+// what it has read, and why it did not where that was not our own doing.
+func (a *App) recordStopped(m *checkMemory, r *CheckReport, why error, interrupted bool) {
+	if m.dir == nil {
 		return
 	}
-	err := m.dir.UpdateHistory(func(h *state.History) { h.Check.Error = a.Redactor().Redact(why.Error()) })
-	if err != nil {
-		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
+	if !interrupted || !r.OK {
+		err := m.dir.UpdateHistory(func(h *state.History) {
+			if !interrupted {
+				h.Check.Error = a.Redactor().Redact(why.Error())
+			}
+			if !r.OK {
+				m.damage(a, h, r)
+			}
+		})
+		if err != nil {
+			m.warn(err)
+		}
+	}
+	m.saveTimes()
+}
+
+// damage takes what a check found into the record.
+func (m *checkMemory) damage(a *App, h *state.History, r *CheckReport) {
+	old := h.Check.Damage
+	h.Check.Damage = state.NewDamage(a.Now(), r.Errors, a.firstError(r), r.BadPacks)
+	if old != nil {
+		h.Check.Damage.Found = old.Found
+		h.Check.Damage.Keep(old, m.read)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
@@ -16,14 +15,13 @@ import (
 const loggedLosses = 10
 
 // scheduledCheck checks the structure, and reads so many packs that each is
-// read once within the period.
-func (a *App) scheduledCheck(ctx context.Context, wait time.Duration) (err error) {
+// read once within the period. What was read before it was cut short counts.
+func (a *App) scheduledCheck(ctx context.Context, t turn) (err error) {
 	s, err := schedule.Parse(a.Settings.CheckSchedule, a.Settings.Location)
 	if err != nil {
 		return fmt.Errorf("RIPPLEBAK_CHECK_SCHEDULE: %w", err)
 	}
-	now := a.Now()
-	next := s.Next(now)
+	next := s.Next(a.Now())
 	h, _, err := a.aroundIfAny(ctx)
 	if err != nil {
 		return err
@@ -32,9 +30,9 @@ func (a *App) scheduledCheck(ctx context.Context, wait time.Duration) (err error
 		defer func() { err = errors.Join(err, h.engine.Close()) }()
 	}
 	report, err := a.check(ctx, h, CheckOptions{
-		Wait: wait,
+		Wait: t.wait,
 		part: func(packs []repository.PackInfo, times *state.PackTimes, suspects []string) []repository.PackInfo {
-			return share(turns(packs, times, suspects), times, suspects, now, next, a.Settings.CheckPeriod)
+			return share(turns(packs, times, suspects), times, suspects, t.began, next, a.Settings.CheckPeriod)
 		},
 	})
 	if report != nil {
@@ -55,5 +53,5 @@ func (a *App) logCheck(r *CheckReport) {
 	for _, l := range r.Lost[:min(len(r.Lost), loggedLosses)] {
 		a.Log.Error().Str("snapshot", l.Snapshot).Str("item", a.Redactor().Redact(l.Item)).Uint64("files", l.Files).Uint64("folders", l.Folders).Msg("lost to damage of the repository")
 	}
-	a.Log.Info().Uint64("packs", r.Packs).Uint64("packs_read", r.PacksRead).Uint64("bytes_read", r.BytesRead).Uint64("errors", r.Errors).Bool("ok", r.OK).Msg("repository checked")
+	a.Log.Info().Uint64("packs", r.Packs).Uint64("packs_read", r.PacksRead).Uint64("bytes_read", r.BytesRead).Uint64("errors", r.Errors).Bool("ok", r.OK).Bool("cut_short", r.stopped).Msg("repository checked")
 }

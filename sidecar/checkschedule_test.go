@@ -30,7 +30,7 @@ func TestScheduledChecksReadEverythingInTime(t *testing.T) {
 	s.app.Settings.CheckSchedule, s.app.Settings.CheckPeriod = "@daily", 4*24*time.Hour
 	check := func() error {
 		now = now.Add(24 * time.Hour)
-		return s.app.scheduledCheck(t.Context(), 0)
+		return s.app.scheduledCheck(t.Context(), turn{began: now})
 	}
 	unread := func() (n int) {
 		dir := state.At(s.path("state"))

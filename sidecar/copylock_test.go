@@ -93,7 +93,7 @@ func (s *shop) pruneJobOfCopy(days int) {
 	if i < 0 {
 		s.t.Fatalf("serve has %d jobs, and none for the copy", len(jobs))
 	}
-	if err := jobs[i].run(s.t.Context(), 0); err != nil {
+	if err := jobs[i].run(s.t.Context(), turn{}); err != nil {
 		s.t.Errorf("the job: %v", err)
 	}
 }

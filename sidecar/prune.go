@@ -23,8 +23,12 @@ type PruneOptions struct {
 	// MaxRepackSize bounds the packs that are repacked, such as 10G. Empty: no
 	// bound.
 	MaxRepackSize string
-	// Wait is how long to wait for another run, and for the locks of others.
+	// Wait is how long to wait for another run, and for the locks of others,
+	// together.
 	Wait time.Duration
+
+	// turn is serve's; nil by hand.
+	turn *turn
 }
 
 // PruneReport says what a prune did, or would do.
@@ -119,6 +123,7 @@ func (a *App) pruneTarget(ctx context.Context, t target, opt PruneOptions) (repo
 	if h != nil {
 		defer func() { err = errors.Join(err, h.engine.Close()) }()
 	}
+	asked := a.Now()
 	if t.name == "" { // no backup waits for a copy
 		release, err := a.lockRun(ctx, h, dir, newRunID(), max(opt.Wait, lockPatience))
 		if err != nil {
@@ -126,13 +131,21 @@ func (a *App) pruneTarget(ctx context.Context, t target, opt PruneOptions) (repo
 		}
 		defer func() { err = errors.Join(err, release()) }()
 	}
-	d, err := a.openDeletingIn(ctx, t, h, dir, opt.Wait)
+	d, err := a.openDeletingIn(ctx, t, h, dir, max(opt.Wait-a.Now().Sub(asked), 0))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.close(ctx)) }()
+	if opt.turn != nil {
+		how.Stop = opt.turn.stop
+		if opt.turn.again { // the last turn did not come so far
+			if err := a.prolongLocks(d.lock.Context(), d.vault); err != nil {
+				return nil, err
+			}
+		}
+	}
 	report, err = a.prune(d.lock.Context(), d, opt.DryRun, how)
-	if !opt.DryRun {
+	if !opt.DryRun && !errors.Is(err, repository.ErrPruneStopped) {
 		// Also after a prune that failed: what somebody damaged to make it fail
 		// must not lose its locks for that.
 		err = errors.Join(err, a.prolongLocks(d.lock.Context(), d.vault))
@@ -184,10 +197,10 @@ func (a *App) prune(ctx context.Context, d *deleting, dry bool, how repository.P
 		}
 	}
 	report.Seconds = a.Now().Sub(started).Seconds()
-	if err != nil {
+	if err != nil && !errors.Is(err, repository.ErrPruneStopped) {
 		return nil, err
 	}
-	return report, nil
+	return report, err
 }
 
 func reportOfPrune(p *repository.PrunePlan) *PruneReport {
@@ -221,12 +234,12 @@ func (a *App) pruneProgress() func(repository.PruneProgress) {
 }
 
 // scheduledPrune is serve's.
-func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
+func (a *App) scheduledPrune(ctx context.Context, now turn) error {
 	if a.Settings.AppendOnly {
 		a.Log.Info().Msg("no prune: RIPPLEBAK_APPEND_ONLY is true")
 		return a.prolongOnly(ctx, a.primary())
 	}
-	return a.pruneAndSay(ctx, a.primary(), wait)
+	return a.pruneAndSay(ctx, a.primary(), now)
 }
 
 // copyPrunes are serve's, one for each copy with a retention of its own, for
@@ -237,12 +250,12 @@ func (a *App) scheduledPrune(ctx context.Context, wait time.Duration) error {
 func (a *App) copyPrunes() (jobs []*job) {
 	for _, c := range a.Settings.Copies {
 		t := a.copyTarget(c)
-		run := func(ctx context.Context, wait time.Duration) error { return a.pruneAndSay(ctx, t, wait) }
+		run := func(ctx context.Context, now turn) error { return a.pruneAndSay(ctx, t, now) }
 		if t.keep.Empty() || a.Settings.AppendOnly {
 			if t.lock == nil {
 				continue
 			}
-			run = func(ctx context.Context, _ time.Duration) error { return a.prolongOnly(ctx, t) }
+			run = func(ctx context.Context, _ turn) error { return a.prolongOnly(ctx, t) }
 		}
 		jobs = append(jobs, &job{name: "prune of " + t.name, variable: pruneSchedule, cron: a.Settings.PruneSchedule, run: run})
 	}
@@ -250,14 +263,14 @@ func (a *App) copyPrunes() (jobs []*job) {
 }
 
 // pruneAndSay prunes, with a line in the log.
-func (a *App) pruneAndSay(ctx context.Context, t target, wait time.Duration) error {
-	report, err := a.pruneTarget(ctx, t, PruneOptions{Wait: wait})
-	if err != nil {
+func (a *App) pruneAndSay(ctx context.Context, t target, now turn) error {
+	report, err := a.pruneTarget(ctx, t, PruneOptions{Wait: now.wait, turn: &now})
+	if report == nil {
 		return err
 	}
 	a.Log.Info().Str("of", t.label()).Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
 		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int("locked", report.PacksLocked).Int("hidden", report.PacksHidden).Msg("pruned")
-	return nil
+	return err
 }
 
 // aroundIfAny looks for an Engine, which tells whose locks are dead, and for

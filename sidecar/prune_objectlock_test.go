@@ -102,7 +102,7 @@ func TestPruneInAppendOnlyOnlyProlongs(t *testing.T) {
 	if _, err := s.app.Prune(t.Context(), PruneOptions{}); !errors.Is(err, ErrAppendOnly) {
 		t.Errorf("prune: %v, want ErrAppendOnly", err)
 	}
-	if err := s.app.scheduledPrune(t.Context(), 0); err != nil {
+	if err := s.app.scheduledPrune(t.Context(), turn{}); err != nil {
 		t.Errorf("the scheduled one: %v", err)
 	}
 	if got := len(s.names(storage.PackFile)); got != packs || len(s.names(storage.LockFile)) != 0 {

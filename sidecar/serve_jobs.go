@@ -2,9 +2,11 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/sidecar/state"
@@ -15,12 +17,13 @@ type job struct {
 	name     string // in the log, and in the history
 	variable string // the setting that its schedule comes from
 	cron     string // the setting's value
-	// run does it. wait is how long it may wait for others: it must not keep
-	// the next backup waiting for what it only waits for itself.
-	run func(ctx context.Context, wait time.Duration) error
+	// run does it, or as much of it as the turn allows.
+	run func(ctx context.Context, t turn) error
 
 	schedule *schedule.Schedule
 	last     time.Time // when it was last begun, or first scheduled
+	begun    time.Time // where it was cut short: when it was begun at first
+	ran      time.Time // when it last had a turn, in this process
 }
 
 // allJobs are the jobs that there are, in the order in which they run where
@@ -62,6 +65,7 @@ func (a *App) takeUp(dir *state.Dir, jobs []*job) {
 			if j.last = r.Since; r.LastAttempt.After(j.last) {
 				j.last = r.LastAttempt
 			}
+			j.begun = r.Begun
 		}
 	})
 	if err != nil {
@@ -84,36 +88,60 @@ func (j *job) due(now time.Time) bool {
 	return j.schedule.Missed(j.last, now)
 }
 
-// runDue runs the first job that is due. Whatever becomes of it, the next
-// backup, which is due at next, comes first again.
+// runDue runs the job that is due and had no turn for the longest time; of those
+// that had none the first. Whatever becomes of it, the next backup, which is due
+// at next, comes first again.
 func (a *App) runDue(ctx context.Context, dir *state.Dir, jobs []*job, next time.Time) {
+	now := a.Now()
+	if ctx.Err() != nil || !now.Before(next) {
+		return
+	}
+	var due *job
 	for _, j := range jobs {
-		if now := a.Now(); ctx.Err() == nil && now.Before(next) && j.due(now) {
-			a.runJob(ctx, dir, j, min(a.Settings.LockWait, next.Sub(now)))
-			return
+		if j.due(now) && (due == nil || j.ran.Before(due.ran)) {
+			due = j
 		}
+	}
+	if due != nil {
+		due.ran = now
+		a.runJob(ctx, dir, due, next)
 	}
 }
 
-// runJob runs a job. That it was begun is noted before: one that kills the
-// program must not do so again each time that it is started anew. One that is
-// interrupted by our end is made up by the next start.
-func (a *App) runJob(ctx context.Context, dir *state.Dir, j *job, wait time.Duration) {
+// runJob runs a job until the next backup. That it was begun is noted before:
+// one that kills the program must not do so again each time that it is started
+// anew. One that is cut short by the next backup goes on after it, and one that
+// is interrupted by our end at the next start.
+func (a *App) runJob(ctx context.Context, dir *state.Dir, j *job, next time.Time) {
 	before := j.last
-	j.last = a.Now()
-	a.noteJob(dir, j, func(r *state.Job) { r.LastAttempt = j.last })
-	a.Log.Info().Str("job", j.name).Msg("job started")
-	err := j.run(ctx, wait)
+	own, t, end := a.beginTurn(ctx, next)
+	j.last = t.began
+	if t.again = !j.begun.IsZero() && !j.begun.After(t.began); t.again {
+		t.began = j.begun
+		a.Log.Info().Str("job", j.name).Time("begun", t.began).Msg("job goes on")
+	} else {
+		a.Log.Info().Str("job", j.name).Msg("job started")
+	}
+	a.noteJob(dir, j, func(r *state.Job) { r.LastAttempt, r.Begun = j.last, t.began })
+	err := j.run(own, t)
+	short := errors.Is(err, repository.ErrPruneStopped) || own.Err() != nil && !errors.Is(err, ErrDamaged)
+	end()
+	j.begun = time.Time{}
 	switch {
 	case err == nil:
-		a.noteJob(dir, j, func(r *state.Job) { r.LastGood, r.LastError = a.Now(), "" })
+		a.noteJob(dir, j, func(r *state.Job) { r.LastGood, r.LastError, r.Begun = a.Now(), "", j.begun })
 		a.Log.Info().Str("job", j.name).Time("next", j.schedule.Next(a.Now())).Msg("job done")
-	case ctx.Err() != nil:
+	case short:
+		j.last, j.begun = before, t.began
 		a.noteJob(dir, j, func(r *state.Job) { r.LastAttempt = before })
-		a.Log.Warn().Str("job", j.name).Msg("job interrupted: the next start makes it up")
+		if ctx.Err() != nil {
+			a.Log.Warn().Str("job", j.name).Msg("job interrupted: the next start makes it up")
+		} else {
+			a.Log.Info().Str("job", j.name).Time("begun", t.began).Msg("job stopped for the next backup, and goes on after it")
+		}
 	default:
 		text := a.Redactor().Redact(err.Error())
-		a.noteJob(dir, j, func(r *state.Job) { r.LastError = text })
+		a.noteJob(dir, j, func(r *state.Job) { r.LastError, r.Begun = text, j.begun })
 		a.Log.Error().Str("job", j.name).Time("next", j.schedule.Next(a.Now())).Msg("job failed: " + text)
 	}
 }

@@ -8,6 +8,9 @@ type Job struct {
 	LastAttempt time.Time `json:"last_attempt,omitzero"` // when it was last begun
 	LastGood    time.Time `json:"last_good,omitzero"`    // when it last succeeded
 	LastError   string    `json:"last_error,omitempty"`  // why it has not since
+	// Begun is when what is under way was begun, or what was cut short and goes
+	// on; zero where neither is.
+	Begun time.Time `json:"begun,omitzero"`
 }
 
 // Job returns the record of a job; a zero one where there is none.
