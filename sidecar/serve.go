@@ -183,15 +183,3 @@ func (a *App) recoverNow(ctx context.Context) (err error) {
 	}
 	return release()
 }
-
-// Health returns nil while backups are as recent as they should be, and no
-// check has found damage that is still there.
-// It only looks: a health check must not make what it checks.
-func (a *App) Health() error {
-	h, err := state.At(a.Settings.StateDir).History()
-	if err != nil {
-		return err
-	}
-	a.warnOfCopies(h)
-	return errors.Join(h.Healthy(a.Now()), h.Check.Healthy())
-}

@@ -31,8 +31,11 @@ type job struct {
 func (a *App) allJobs() []*job {
 	jobs := []*job{{name: "prune", variable: pruneSchedule, cron: a.Settings.PruneSchedule, run: a.scheduledPrune}}
 	jobs = append(jobs, a.copyPrunes()...)
-	return append(jobs, &job{name: "check", variable: "RIPPLEBAK_CHECK_SCHEDULE", cron: a.Settings.CheckSchedule, run: a.scheduledCheck})
+	return append(jobs, &job{name: jobCheck, variable: "RIPPLEBAK_CHECK_SCHEDULE", cron: a.Settings.CheckSchedule, run: a.scheduledCheck})
 }
+
+// jobCheck is the name of the job that checks the repository.
+const jobCheck = "check"
 
 // pruneSchedule is the setting of when the repository and its copies are pruned.
 const pruneSchedule = "RIPPLEBAK_PRUNE_SCHEDULE"
