@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 
@@ -51,6 +52,7 @@ const (
 	PruneRemove PruneAction = "remove" // the pack is removed
 	PruneForget PruneAction = "forget" // the pack is gone already, and leaves the index
 	PruneIndex  PruneAction = "index"  // an index file is replaced by a new one
+	PruneKeep   PruneAction = "keep"   // the pack stays for now, though not all of it is needed
 )
 
 // PruneStep is what a prune does with one file, and why.
@@ -59,15 +61,15 @@ type PruneStep struct {
 	File   ID // of a pack, or for PruneIndex of an index file
 	Cause  string
 	Size   int64 // bytes stored; 0 for an index file and a pack that is gone
-	Needed int64 // bytes of Size that are kept in a new pack
+	Needed int64 // bytes of Size that are needed
 }
 
 // PrunePlan is what a prune will do. It is made by [Deleter.PlanPrune], for the
 // repository as it is then, and does nothing by itself.
 type PrunePlan struct {
 	// Steps by what they do, and in this order when carried out: repack, index
-	// (new ones are stored before old ones are removed), forget, remove. Packs
-	// that are not named stay as they are.
+	// (new ones are stored before old ones are removed), forget, remove; keep is
+	// nothing to do. Packs that are not named stay as they are.
 	Steps []PruneStep
 	// Snapshots is how many there are. Where there are none nothing is removed:
 	// a first backup that was killed goes on with what it stored.
@@ -77,6 +79,7 @@ type PrunePlan struct {
 	Needed    int64 // what snapshots refer to, each blob once
 	Unused    int64 // what they do not refer to, second copies among it
 	Stays     int64 // of Unused, what is left in packs that stay
+	Young     int64 // of Stays, what is left because it is young
 	Freed     int64 // by how much the packs shrink together
 
 	work *pruneWork
@@ -113,7 +116,7 @@ func (p *PrunePlan) Print(w io.Writer) error {
 	size := func(n int64) string { return units.BytesSize(float64(n)) }
 	fmt.Fprintf(&b, "%d snapshots need %s; %d packs hold %s, of which %s are unused\n",
 		p.Snapshots, size(p.Needed), p.Packs, size(p.Bytes), size(p.Unused))
-	for _, do := range []PruneAction{PruneRepack, PruneIndex, PruneForget, PruneRemove} {
+	for _, do := range []PruneAction{PruneRepack, PruneIndex, PruneForget, PruneRemove, PruneKeep} {
 		printed := 0
 		for _, s := range p.Steps {
 			if s.Do != do {
@@ -149,6 +152,8 @@ func (s PruneStep) String() string {
 			units.BytesSize(float64(s.Size)), units.BytesSize(float64(s.Needed)), s.Cause)
 	case PruneForget:
 		return fmt.Sprintf("forget pack %s: %s", s.File.Short(), s.Cause)
+	case PruneKeep:
+		return fmt.Sprintf("keep pack %s, %s: %s", s.File.Short(), units.BytesSize(float64(s.Size)), s.Cause)
 	}
 	return fmt.Sprintf("remove pack %s, %s: %s", s.File.Short(), units.BytesSize(float64(s.Size)), s.Cause)
 }
@@ -160,6 +165,13 @@ type PruneOptions struct {
 	// MaxRepack bounds the size of the packs that are repacked, in bytes; 0 for
 	// no bound. What is left is for the next time.
 	MaxRepack int64
+	// KeepYoung keeps what is not needed in packs that were stored less than so
+	// long ago, by the storage's clock: a backup that did not end may go on with
+	// it. 0: nothing is kept for that.
+	KeepYoung time.Duration
+	// KeepUndated takes packs for young where the storage does not say when they
+	// were stored, if anything young is kept.
+	KeepUndated bool
 	// Stop ends a prune early when it is closed: between two packs that are
 	// copied, and between two files that are removed. Nil: never.
 	Stop <-chan struct{}
@@ -210,8 +222,9 @@ type pruneFacts struct {
 // packFacts is what is known of one pack of the index.
 type packFacts struct {
 	id     ID
-	stored int64 // size in the storage, -1 where it is not there
-	whole  bool  // stored as the index says
+	stored int64  // size in the storage, -1 where it is not there
+	whole  bool   // stored as the index says
+	young  string // why it may be of use yet, though nobody needs it; else empty
 	blobs  uint32
 	needed int64 // stored bytes of the blobs that are kept here
 	waste  int64 // of the blobs that nobody needs
@@ -242,7 +255,7 @@ func (r *Repository) pruneFacts(ctx context.Context, opt PruneOptions) (*pruneFa
 		return nil, err
 	}
 	f := &pruneFacts{snapshots: len(list), entries: r.index.count, indexes: indexes}
-	if err := r.listPackFacts(ctx, f); err != nil {
+	if err := r.listPackFacts(ctx, f, opt); err != nil {
 		return nil, err
 	}
 	n := newNeeds(r.index, opt.Progress)
@@ -307,8 +320,8 @@ func (r *Repository) loadIndexFacts(ctx context.Context) ([]indexFacts, error) {
 
 // listPackFacts compares the packs of the index with those that are stored.
 // Names that are not ours are none of our business.
-func (r *Repository) listPackFacts(ctx context.Context, f *pruneFacts) error {
-	x := r.index
+func (r *Repository) listPackFacts(ctx context.Context, f *pruneFacts, opt PruneOptions) error {
+	x, now := r.index, r.opt.Now()
 	f.packs = make([]packFacts, x.packCount())
 	implied := make([]int64, len(f.packs))
 	for i := range f.packs {
@@ -333,6 +346,7 @@ func (r *Repository) listPackFacts(ctx context.Context, f *pruneFacts) error {
 		if n, ok := x.packNumber(id); ok {
 			f.packs[n].stored = i.Size
 			f.packs[n].whole = i.Size == implied[n]
+			f.packs[n].young = opt.young(i.Modified, now)
 			return nil
 		}
 		f.strays = append(f.strays, i)

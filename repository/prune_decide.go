@@ -2,8 +2,10 @@ package repository
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -46,9 +48,11 @@ func decidePrune(f *pruneFacts, opt PruneOptions) *PrunePlan {
 	s.indexes()
 	s.strays()
 	for _, st := range p.Steps {
-		p.Freed += st.Size - st.Needed
+		if st.Do != PruneKeep {
+			p.Freed += st.Size - st.Needed
+		}
 	}
-	p.Stays = s.left
+	p.Stays = s.left + p.Young
 	return p
 }
 
@@ -79,7 +83,8 @@ type sorting struct {
 	goes     bitset // packs that leave the index
 	repack   []PruneStep
 	gone     []PruneStep // packs to remove or forget
-	left     int64       // unused bytes in packs that stay, so far
+	young    []PruneStep // packs that stay for their age
+	left     int64       // unused bytes in packs that stay, so far, but for these
 	repacked int64       // size of the packs to repack, so far
 	wanted   []candidate
 	whole    []uint32 // packs of which everything is needed
@@ -101,6 +106,9 @@ func (s *sorting) sortOut() {
 		case k.stored < 0:
 			s.drop(n, PruneForget, "it is gone, and nothing in it is needed")
 			continue
+		case k.waste > 0 && k.young != "":
+			s.keep(k)
+			continue
 		case k.needed == 0 && k.again > 0:
 			s.drop(n, PruneRemove, "what is needed of it is in other packs too")
 			continue
@@ -120,6 +128,42 @@ func (s *sorting) sortOut() {
 		}
 		s.left += k.waste + k.again
 	}
+}
+
+// keep leaves a pack as it is: what nobody needs of it is not what may stay
+// unused, lest others are repacked in its place.
+func (s *sorting) keep(k *packFacts) {
+	what := "no snapshot needs it"
+	if k.needed > 0 {
+		what = "no snapshot needs part of it"
+	}
+	s.plan.Young += k.waste + k.again
+	s.young = append(s.young, PruneStep{Do: PruneKeep, File: k.id, Cause: what + ", but " + k.young, Size: k.stored, Needed: k.needed})
+}
+
+// young says why a pack that was stored at a time may be of use yet; empty where
+// it may not. A time far in the future says nothing.
+func (o *PruneOptions) young(stored, now time.Time) string {
+	const use = ": a backup that did not end may go on with it"
+	age := now.Sub(stored)
+	switch undated := stored.IsZero() || age < -24*time.Hour; {
+	case o.KeepYoung == 0:
+		return ""
+	case undated && o.KeepUndated:
+		return "when it was stored is not known" + use
+	case !undated && age < o.KeepYoung:
+		return fmt.Sprintf("it is less than %s old%s", inDays(o.KeepYoung), use)
+	}
+	return ""
+}
+
+// inDays writes a duration in days where it is whole ones.
+func inDays(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d%day != 0 {
+		return d.String()
+	}
+	return fmt.Sprintf("%d days", d/day)
 }
 
 func (s *sorting) drop(n uint32, do PruneAction, cause string) {
@@ -232,7 +276,7 @@ func (s *sorting) indexes() {
 			}
 		}
 	}
-	s.plan.Steps = slices.Concat(s.repack, steps, s.gone)
+	s.plan.Steps = slices.Concat(s.repack, steps, s.gone, s.young)
 }
 
 func (s *sorting) whyReplace(x *indexFacts) string {

@@ -45,6 +45,7 @@ type PruneReport struct {
 	Needed int64 `json:"needed"`
 	Unused int64 `json:"unused"`
 	Stays  int64 `json:"stays_unused"`
+	Young  int64 `json:"young"`
 	Freed  int64 `json:"freed"`
 	// What was done: zero in a dry run.
 	PacksNew     int   `json:"packs_new"`
@@ -138,6 +139,7 @@ func (a *App) pruneTarget(ctx context.Context, t target, opt PruneOptions) (repo
 	defer func() { err = errors.Join(err, d.close(ctx)) }()
 	if opt.turn != nil {
 		how.Stop = opt.turn.stop
+		how.KeepYoung, how.KeepUndated = a.youngPacks(dir, t)
 		if opt.turn.again { // the last turn did not come so far
 			if err := a.prolongLocks(d.lock.Context(), d.vault); err != nil {
 				return nil, err
@@ -206,7 +208,7 @@ func (a *App) prune(ctx context.Context, d *deleting, dry bool, how repository.P
 func reportOfPrune(p *repository.PrunePlan) *PruneReport {
 	r := &PruneReport{
 		Steps: []PruneStep{}, Snapshots: p.Snapshots, Packs: p.Packs, Bytes: p.Bytes,
-		Needed: p.Needed, Unused: p.Unused, Stays: p.Stays, Freed: p.Freed, Plan: p,
+		Needed: p.Needed, Unused: p.Unused, Stays: p.Stays, Young: p.Young, Freed: p.Freed, Plan: p,
 	}
 	for _, s := range p.Steps {
 		r.Steps = append(r.Steps, PruneStep{Do: string(s.Do), File: s.File.String(), Cause: s.Cause, Size: s.Size, Needed: s.Needed})
@@ -269,7 +271,7 @@ func (a *App) pruneAndSay(ctx context.Context, t target, now turn) error {
 		return err
 	}
 	a.Log.Info().Str("of", t.label()).Int("removed", report.PacksRemoved).Int("written", report.PacksNew).
-		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int("locked", report.PacksLocked).Int("hidden", report.PacksHidden).Msg("pruned")
+		Int64("freed", report.BytesRemoved-report.BytesStored).Int64("stays_unused", report.Stays).Int64("young", report.Young).Int("locked", report.PacksLocked).Int("hidden", report.PacksHidden).Msg("pruned")
 	return err
 }
 

@@ -136,6 +136,8 @@ func wantCopyNotPruned(t *testing.T, s *shop) {
 // than all. One that is away is an error in the log, and stops nothing.
 func TestScheduledPruneOfCopies(t *testing.T) {
 	s := agedCopies(t)
+	s.storedBefore("repo", 72*time.Hour)
+	s.storedBefore("copy", 72*time.Hour)
 	list, err := s.app.Snapshots(t.Context(), true)
 	if err != nil || len(list) != 2 {
 		t.Fatal(list, err)

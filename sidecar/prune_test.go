@@ -213,6 +213,7 @@ func TestF39_PruneKilledLeavesAllSnapshots(t *testing.T) {
 // TestScheduledPruneIsNoted: what serve's prune did is in the history.
 func TestScheduledPruneIsNoted(t *testing.T) {
 	s := agedShop(t)
+	s.storedBefore("repo", 72*time.Hour)
 	jobs, err := s.app.scheduledJobs()
 	if err != nil || len(jobs) == 0 || jobs[0].name != "prune" {
 		t.Fatal(jobs, err)

@@ -161,6 +161,7 @@ func TestJobsThatFailBeginAnew(t *testing.T) {
 // and the next turn ends the work.
 func TestF39_ScheduledPruneThatIsStoppedIsHarmless(t *testing.T) {
 	s := agedShop(t)
+	s.storedBefore("repo", 72*time.Hour)
 	before := s.packs()
 	stop := make(chan struct{})
 	hit := s.crashAt("mid-prune", func() { close(stop) })

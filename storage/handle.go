@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/hex"
 	"fmt"
+	"time"
 )
 
 // Kind is the kind of a repository file; it decides where the file lies.
@@ -161,4 +162,7 @@ func id(name string) (out [nameLen / 2]byte) {
 type Info struct {
 	Name string // as in Handle
 	Size int64  // bytes
+	// Modified is when it was stored, by the storage's clock, where a listing
+	// says so; else zero.
+	Modified time.Time
 }

@@ -57,6 +57,16 @@ const maxUnfinished = 2
 // MayMakeUp reports whether a missed run may be made up at start.
 func (h History) MayMakeUp() bool { return h.Unfinished < maxUnfinished }
 
+// Failing reports whether the last run was no good one, and since when there was
+// none.
+func (h History) Failing() (since time.Time, failing bool) {
+	since = h.LastGood
+	if since.IsZero() {
+		since = h.ServingSince
+	}
+	return since, h.LastError != "" || h.Unfinished > 0
+}
+
 // DamagedHistory is where a record that cannot be read is kept.
 const (
 	historyFile    = "history.json"

@@ -88,5 +88,5 @@ func listEntry(root *os.Root, k storage.Kind, dir string, e fs.DirEntry, fn func
 	if !fi.Mode().IsRegular() {
 		return nil
 	}
-	return fn(storage.Info{Name: h.Name, Size: fi.Size()})
+	return fn(storage.Info{Name: h.Name, Size: fi.Size(), Modified: fi.ModTime()})
 }

@@ -203,7 +203,7 @@ func (f *fake) list(w http.ResponseWriter, q url.Values) {
 	fmt.Fprint(w, `<ListBucketResult><EncodingType>url</EncodingType>`)
 	if n < len(pages) {
 		for _, k := range pages[n] {
-			fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size></Contents>", url.QueryEscape(k), len(f.objects[k]))
+			fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size><LastModified>%s</LastModified></Contents>", url.QueryEscape(k), len(f.objects[k]), time.Now().UTC().Format(time.RFC3339))
 		}
 	}
 	more := n+1 < len(pages)

@@ -34,7 +34,7 @@ func (b *backend) List(ctx context.Context, k storage.Kind, fn func(storage.Info
 			path, ok := strings.CutPrefix(o.Key, prefix)
 			if h, known := storage.HandleAt(path); ok && known && h.Kind == k {
 				l.saw(h.Name)
-				if ours = fn(storage.Info{Name: h.Name, Size: o.Size}); ours != nil {
+				if ours = fn(storage.Info{Name: h.Name, Size: o.Size, Modified: o.LastModified}); ours != nil {
 					return nil
 				}
 			}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 )
@@ -140,6 +142,13 @@ func testList(t *testing.T, s storage.Store) {
 				t.Errorf("%s %s was listed twice", k, i.Name)
 			}
 			got[i.Name] = i.Size
+			// The config is asked for, not listed; REST servers list no times.
+			age := time.Since(i.Modified)
+			switch rest := strings.HasPrefix(s.Reader().Location(), "rest:"); {
+			case k == storage.ConfigFile:
+			case rest && !i.Modified.IsZero(), !rest && (age > time.Hour || age < -time.Hour):
+				t.Errorf("%s %s was stored at %s", k, i.Name, i.Modified)
+			}
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/ripplebak/ripplebak/storage"
 )
@@ -20,7 +21,7 @@ type Memory struct {
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	m := &memory{files: make(map[storage.Handle][]byte)}
+	m := &memory{files: make(map[storage.Handle][]byte), modified: make(map[storage.Handle]time.Time)}
 	return &Memory{Store: storage.New(m), m: m}
 }
 
@@ -36,7 +37,7 @@ func (m *Memory) Bytes(h storage.Handle) ([]byte, bool) {
 func (m *Memory) Put(h storage.Handle, data []byte) {
 	m.m.mu.Lock()
 	defer m.m.mu.Unlock()
-	m.m.files[h] = bytes.Clone(data)
+	m.m.files[h], m.m.modified[h] = bytes.Clone(data), time.Now()
 }
 
 // Delete removes a file of any kind.
@@ -66,15 +67,16 @@ func (m *Memory) Copy() *Memory {
 	m.m.mu.Lock()
 	defer m.m.mu.Unlock()
 	for h, data := range m.m.files {
-		out.m.files[h] = data // never changed in place
+		out.m.files[h], out.m.modified[h] = data, m.m.modified[h] // never changed in place
 	}
 	return out
 }
 
 // memory is the backend. Contents are replaced whole, never changed in place.
 type memory struct {
-	mu    sync.Mutex
-	files map[storage.Handle][]byte
+	mu       sync.Mutex
+	files    map[storage.Handle][]byte
+	modified map[storage.Handle]time.Time // when each was stored
 }
 
 func (m *memory) get(h storage.Handle) ([]byte, error) {
@@ -121,7 +123,7 @@ func (m *memory) List(ctx context.Context, k storage.Kind, fn func(storage.Info)
 	var infos []storage.Info
 	for h, data := range m.files {
 		if h.Kind == k {
-			infos = append(infos, storage.Info{Name: h.Name, Size: int64(len(data))})
+			infos = append(infos, storage.Info{Name: h.Name, Size: int64(len(data)), Modified: m.modified[h]})
 		}
 	}
 	m.mu.Unlock()
@@ -145,7 +147,7 @@ func (m *memory) Save(ctx context.Context, h storage.Handle, p storage.Payload) 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.files[h] = data
+	m.files[h], m.modified[h] = data, time.Now()
 	return nil
 }
 
@@ -159,7 +161,7 @@ func (m *memory) Create(ctx context.Context, h storage.Handle, p storage.Payload
 	if _, ok := m.files[h]; ok {
 		return fmt.Errorf("create %s: %w", h, storage.ErrExist)
 	}
-	m.files[h] = data
+	m.files[h], m.modified[h] = data, time.Now()
 	return nil
 }
 
