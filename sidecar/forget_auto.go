@@ -44,6 +44,10 @@ func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupRepor
 	}
 	out := &RetentionReport{Held: []string{}}
 	report.Retention = out
+	if a.Settings.AppendOnly { // said when serve comes up
+		out.Held = append(out.Held, ErrAppendOnly.Error())
+		return nil
+	}
 	if backedUp != nil || !report.Complete {
 		out.Held = append(out.Held, "the backup was not complete")
 		return a.heldTooLong(ctx, h, v, out)
@@ -89,6 +93,10 @@ const recommended = "last=3 daily=7 weekly=4 monthly=12 yearly=7"
 // sayPolicy says which snapshots are kept. Nothing is removed that nobody asked
 // to have removed.
 func (a *App) sayPolicy() {
+	if a.Settings.AppendOnly {
+		a.Log.Info().Msg("RIPPLEBAK_APPEND_ONLY is true, so every snapshot is kept")
+		return
+	}
 	if a.Settings.Keep.Empty() {
 		a.Log.Info().Msg("RIPPLEBAK_KEEP is not set, so every snapshot is kept; a good start is RIPPLEBAK_KEEP=" + strconv.Quote(recommended))
 		return

@@ -21,7 +21,11 @@ func (a *App) Plan(ctx context.Context, services []string) (_ *plan.Plan, err er
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
 	p, _, err := a.makePlan(ctx, h, services)
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	p.Warnings = append(p.Warnings, a.standing(p)...)
+	return p, nil
 }
 
 // makePlan reads everything that a plan is decided upon, and has it made.

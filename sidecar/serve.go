@@ -63,6 +63,9 @@ func (a *App) comeUp(dir *state.Dir, s *schedule.Schedule) {
 		a.Log.Error().Msg("the state volume cannot be written, so that health and missed runs are not known: " + a.Redactor().Redact(err.Error()))
 	}
 	a.sayPolicy()
+	for _, w := range a.standing(nil) {
+		a.Log.Warn().Msg(w)
+	}
 	a.Log.Info().Str("version", a.Version).Str("schedule", s.String()).Str("zone", a.Settings.Location.String()).Msg("serving")
 }
 
