@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
 // TagPinned keeps a snapshot whatever the policy says.
@@ -35,13 +36,32 @@ type PinReport struct {
 	// Changed says that it was not so before.
 	Changed bool `json:"changed"`
 	DryRun  bool `json:"dry_run"`
+	// Copies is what became of the same snapshot in the copies that the settings
+	// name. From a copy it is empty.
+	Copies []PinnedCopy `json:"copies"`
+
+	first string // the ID that the snapshot had before any change
+}
+
+// PinnedCopy is what became of a snapshot in a copy of the repository.
+type PinnedCopy struct {
+	Name string `json:"name"`
+	// Snapshot and Was are its IDs there; empty where it is not there, or that
+	// cannot be known.
+	Snapshot string `json:"snapshot,omitempty"`
+	Was      string `json:"was,omitempty"`
+	// Changed says that it was not so before.
+	Changed bool `json:"changed"`
+	// Error is why it may be as before.
+	Error string `json:"error,omitempty"`
 }
 
 // Pin pins a snapshot of the project, so that no policy removes it, or unpins
 // it. As with restic's tag, the snapshot is stored anew with the other tag, its
 // first ID noted in it, and then the old one removed; the first ID goes on
 // naming it. Where this was killed, both are there, and doing it again clears
-// up.
+// up. Then the same is done in the copies, for their own policy keeps what is
+// pinned there: one that it cannot be done in is a warning.
 func (a *App) Pin(ctx context.Context, opt PinOptions) (report *PinReport, err error) {
 	h, project, err := a.aroundProject(ctx)
 	if err != nil {
@@ -50,12 +70,32 @@ func (a *App) Pin(ctx context.Context, opt PinOptions) (report *PinReport, err e
 	if h != nil {
 		defer func() { err = errors.Join(err, h.engine.Close()) }()
 	}
-	v, err := a.openVault(ctx, a.stateDir(), false)
+	t, err := a.source()
+	if err != nil {
+		return nil, err
+	}
+	f := &forgetter{app: a, project: project}
+	if report, err = a.pinIn(ctx, h, f, t, opt); err != nil || t.name != "" {
+		return report, err
+	}
+	opt.Snapshot = report.first
+	for _, c := range a.Settings.Copies {
+		done := a.pinCopy(ctx, h, f, a.copyTarget(c), opt)
+		if ctx.Err() != nil {
+			return report, context.Cause(ctx)
+		}
+		report.Copies = append(report.Copies, done)
+	}
+	return report, nil
+}
+
+// pinIn pins in one repository, which is locked for no longer than that takes.
+func (a *App) pinIn(ctx context.Context, h *host, f *forgetter, t target, opt PinOptions) (report *PinReport, err error) {
+	v, err := a.openTarget(ctx, t, a.stateDir(), false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close(ctx)) }()
-	f := &forgetter{app: a, project: project}
 	if opt.DryRun {
 		return f.pinned(ctx, v.repo, opt)
 	}
@@ -63,11 +103,37 @@ func (a *App) Pin(ctx context.Context, opt PinOptions) (report *PinReport, err e
 	if err != nil {
 		return nil, err
 	}
-	ctx = d.lock.Context()
-	if report, err = f.pinned(ctx, v.repo, opt); err != nil {
+	locked := d.lock.Context()
+	if report, err = f.pinned(locked, v.repo, opt); err != nil {
 		return nil, err
 	}
-	return report, a.changePin(ctx, d, f, report)
+	return report, a.changePin(locked, d, f, report)
+}
+
+// pinCopy pins the snapshot in a copy, where the copy has it.
+func (a *App) pinCopy(ctx context.Context, h *host, f *forgetter, t target, opt PinOptions) PinnedCopy {
+	out := PinnedCopy{Name: t.name}
+	r, err := a.pinIn(ctx, h, f, t, opt)
+	switch {
+	case err == nil:
+		out.Snapshot, out.Was, out.Changed = r.Snapshot, r.Was, r.Changed
+	case errors.Is(err, repository.ErrNoSnapshot), errors.Is(err, repository.ErrNoRepository) && !a.seenCopy(t.name):
+		// What is copied later is as it is in the repository.
+	default:
+		out.Error = a.Redactor().Redact(err.Error())
+		do := "pin"
+		if opt.Unpin {
+			do = "unpin"
+		}
+		a.Log.Warn().Str("copy", t.name).Msg(fmt.Sprintf("%s keeps its snapshot as it is; later, run \"%s %.8s --from %s\": %s", t.name, do, opt.Snapshot, t.name, out.Error))
+	}
+	return out
+}
+
+// seenCopy says whether this sidecar has ever used a copy.
+func (a *App) seenCopy(name string) bool {
+	h, err := state.At(a.Settings.StateDir).History()
+	return err != nil || h.Copies[name].Repository != ""
 }
 
 // pinned says what is to become of the snapshot.
@@ -84,7 +150,7 @@ func (f *forgetter) pinned(ctx context.Context, repo *repository.Repository, opt
 		return nil, fmt.Errorf("snapshot %s is damaged, and was written anew as %s: name that one", s.ID.Short(), by.Short())
 	}
 	r := &PinReport{
-		Snapshot: s.ID.String(), Was: s.ID.String(), Pinned: !opt.Unpin, DryRun: opt.DryRun,
+		Snapshot: s.ID.String(), Was: s.ID.String(), Pinned: !opt.Unpin, DryRun: opt.DryRun, Copies: []PinnedCopy{}, first: firstID(s).String(),
 		Tags: slices.DeleteFunc(append([]string{}, s.Tags...), func(t string) bool { return t == TagPinned }),
 	}
 	if r.Pinned {

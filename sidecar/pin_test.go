@@ -52,8 +52,8 @@ func TestPinnedSnapshotStays(t *testing.T) {
 	}
 }
 
-// pinIn pins in a repository that no settings name.
-func pinIn(t *testing.T, app *App, store storage.Store, opt PinOptions) error {
+// pinInStore pins in a repository that no settings name.
+func pinInStore(t *testing.T, app *App, store storage.Store, opt PinOptions) error {
 	t.Helper()
 	r, err := repository.Open(t.Context(), store.Reader(), "correct horse", repository.Options{})
 	if err != nil {
@@ -99,7 +99,7 @@ func f39_PinKilledAtEachStep(t *testing.T) {
 			faulty := storagetest.NewFaulty(t, mem)
 			faulty.Arm(fault)
 			opt := PinOptions{Snapshot: ids[3], Unpin: unpin}
-			if err := pinIn(t, app, faulty, opt); err == nil {
+			if err := pinInStore(t, app, faulty, opt); err == nil {
 				t.Errorf("%v: no error", fault)
 			}
 			if _, err := a.repo.FindSnapshot(t.Context(), ids[3]); err != nil {
@@ -109,7 +109,7 @@ func f39_PinKilledAtEachStep(t *testing.T) {
 			if _, err := forgetFrom(t, app, mem, ForgetOptions{}); err != nil || a.left("shop") != "0 1 2 3" {
 				t.Errorf("%v: %v, left %s", fault, err, a.left("shop"))
 			}
-			if err := pinIn(t, app, mem, opt); err != nil {
+			if err := pinInStore(t, app, mem, opt); err != nil {
 				t.Errorf("again: %v", err)
 			}
 			if got := a.left("shop"); got != "0 1 2 3" {

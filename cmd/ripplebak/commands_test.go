@@ -122,7 +122,7 @@ func TestTextOutput(t *testing.T) {
 			"project shop on host1, policy: last=1\n", "4f2a1c0b  2026-03-01 12:00:00  keep    last snapshot\n5a2a1c0b  2026-02-28 12:00:00  REMOVE",
 			"warning: 1 snapshots are from the future\n", "\nremoved 1 snapshots\n"}},
 		{[]string{"forget", "--dry-run"}, []string{"\nwould remove 1 snapshots\n"}},
-		{[]string{"pin", "latest"}, []string{"snapshot 6b2a1c0b9d8e is pinned; before it was 77665544\n"}},
+		{[]string{"pin", "latest"}, []string{"snapshot 6b2a1c0b9d8e is pinned; before it was 77665544\ncopy: snapshot 8d2a1c0b9d8e is pinned\ncopy2: does not have it\ncopy3: failed: no such bucket\n"}},
 		{[]string{"version"}, []string{"ripplebak 1.2.3 (go1.26.0, linux/amd64)\n"}},
 		{[]string{"plan"}, []string{"project shop\n", "$ pg_dump -Fc -Z0 shop\n"}},
 	} {

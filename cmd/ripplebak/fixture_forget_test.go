@@ -53,5 +53,7 @@ func fixedForget() []sidecar.ForgetGroup {
 }
 
 func fixedPin() *sidecar.PinReport {
-	return &sidecar.PinReport{Snapshot: "6b2a1c0b9d8e", Was: "77665544", Tags: []string{"ripplebak", "project:shop", "pinned"}, Pinned: true, Changed: true}
+	return &sidecar.PinReport{Snapshot: "6b2a1c0b9d8e", Was: "77665544", Tags: []string{"ripplebak", "project:shop", "pinned"}, Pinned: true, Changed: true, Copies: []sidecar.PinnedCopy{
+		{Name: "copy", Snapshot: "8d2a1c0b9d8e", Was: "9e665544", Changed: true}, {Name: "copy2"}, {Name: "copy3", Error: "no such bucket"},
+	}}
 }

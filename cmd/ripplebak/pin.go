@@ -16,7 +16,9 @@ func (p *program) pinCommand() *cobra.Command {
 		Short: "Keep a snapshot whatever the policy says",
 		Long: "pin tags a snapshot, so that no policy removes it: an ID, the beginning of one, or\n" +
 			"\"latest\". The snapshot gets another ID by it; the one that it had goes on naming it.\n" +
-			"The tag is \"pinned\", and restic's \"tag\" can set and remove it too.\n\n" + repositoryCodes(),
+			"The tag is \"pinned\", and restic's \"tag\" can set and remove it too. Copies that have\n" +
+			"the snapshot are changed too; one that cannot be reached is a warning, and\n" +
+			"\"--from copy\" makes up for it.\n\n" + repositoryCodes(),
 		Example: example("pin latest", "the newest one", "pin 4f2a1c", "a certain one"),
 		Args:    arguments(1, "SNAPSHOT"),
 	}, false)
@@ -26,8 +28,8 @@ func (p *program) unpinCommand() *cobra.Command {
 	return p.changesPin(&cobra.Command{
 		Use:     "unpin SNAPSHOT",
 		Short:   "Let the policy decide on a snapshot again",
-		Long:    "unpin takes from a snapshot what pin has put on it.\n\n" + repositoryCodes(),
-		Example: example("unpin 4f2a1c", "a certain one"),
+		Long:    "unpin takes from a snapshot what pin has put on it, in the copies that have it too.\n\n" + repositoryCodes(),
+		Example: example("unpin 4f2a1c", "a certain one", "unpin 4f2a1c --from copy", "in a copy that could not be reached"),
 		Args:    arguments(1, "SNAPSHOT"),
 	}, true)
 }
@@ -36,6 +38,7 @@ func (p *program) changesPin(cmd *cobra.Command, unpin bool) *cobra.Command {
 	opt := sidecar.PinOptions{Unpin: unpin}
 	cmd.Flags().BoolVar(&opt.DryRun, "dry-run", false, "say what would be done, and do nothing")
 	addJSON(cmd)
+	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		opt.Snapshot = args[0]
 		report, err := s.app.Pin(ctx, opt)
@@ -64,6 +67,20 @@ func (s *session) showPin(r *sidecar.PinReport) error {
 			fmt.Fprintf(out, "snapshot %s would be %s\n", r.Snapshot, state)
 		default:
 			fmt.Fprintf(out, "snapshot %s is %s; before it was %s\n", r.Snapshot, state, r.Was)
+		}
+		for _, c := range r.Copies {
+			switch {
+			case c.Error != "":
+				fmt.Fprintf(out, "%s: failed: %s\n", c.Name, indented(s.name(c.Error)))
+			case c.Snapshot == "":
+				fmt.Fprintf(out, "%s: does not have it\n", c.Name)
+			case !c.Changed:
+				fmt.Fprintf(out, "%s: snapshot %s is %s already\n", c.Name, c.Snapshot, state)
+			case r.DryRun:
+				fmt.Fprintf(out, "%s: snapshot %s would be %s\n", c.Name, c.Snapshot, state)
+			default:
+				fmt.Fprintf(out, "%s: snapshot %s is %s\n", c.Name, c.Snapshot, state)
+			}
 		}
 		return nil
 	})
