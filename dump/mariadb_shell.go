@@ -45,7 +45,7 @@ login() {
   if [ -n "$host" ]; then where="--protocol=tcp --host=$host"; fi
 }
 login "${user:-root}" "$host"
-init="SET SESSION sql_mode=CONCAT_WS(',', 'NO_AUTO_VALUE_ON_ZERO', IF(LOCATE('NO_AUTO_CREATE_USER', @@sql_mode), 'NO_AUTO_CREATE_USER', NULL) /*M! , 'NO_AUTO_CREATE_USER' */), wait_timeout=86400, net_read_timeout=3600, net_write_timeout=3600 /*M!100101 , max_statement_time=0 */ /*!80017 , print_identified_with_as_hex=1 */"
+init="SET SESSION sql_mode=CONCAT_WS(',', 'NO_AUTO_VALUE_ON_ZERO', IF(LOCATE('NO_AUTO_CREATE_USER', @@sql_mode), 'NO_AUTO_CREATE_USER', NULL) /*M! , 'NO_AUTO_CREATE_USER' */), wait_timeout=86400, lock_wait_timeout=20, net_read_timeout=3600, net_write_timeout=3600 /*M!100101 , max_statement_time=0 */ /*!80017 , print_identified_with_as_hex=1 */"
 sql() { "$client" --no-defaults --user="$user" $where --connect-timeout=30 --default-character-set=utf8mb4 --max-allowed-packet=1G --batch --skip-column-names --init-command="$init" "$@"; }
 dump() { "$dumper" --no-defaults --user="$user" $where --default-character-set=utf8mb4 --max-allowed-packet=1G --skip-dump-date --no-tablespaces "$@"; }
 `

@@ -43,9 +43,11 @@ untrigger "'$fresh'"
 // tables there are in which database says what is left to be done, also where
 // a server that was killed left a RENAME half done.
 //
-// Sessions in the database end. One that holds a lock from elsewhere and does
-// not give it up is waited for, three times; then everything is as before.
-const mySwap = myEnvironment + myWhole + myPieces + `moving="SET SESSION lock_wait_timeout=20, foreign_key_checks=0, group_concat_max_len=1073741824;
+// Sessions in the database end. One that holds a lock from elsewhere is waited
+// for; if it does not give the lock up, the mark is not set, and nothing was
+// touched. One that comes later is waited for three times; then everything is
+// as before.
+const mySwap = myEnvironment + myWhole + myPieces + `moving="SET SESSION foreign_key_checks=0, group_concat_max_len=1073741824;
 SELECT COALESCE(CONCAT('RENAME TABLE ', GROUP_CONCAT(m ORDER BY o, m SEPARATOR ', ')), 'DO 0') INTO @moves FROM (
   SELECT 1 AS o, CONCAT($(quoted "$literal"), '.', $(quoted name), ' TO $old.', $(quoted name)) AS m FROM $act.tables
     WHERE NOT EXISTS (SELECT 1 FROM information_schema.TABLES i WHERE i.TABLE_SCHEMA = '$old' AND i.TABLE_NAME = name)
@@ -53,7 +55,14 @@ SELECT COALESCE(CONCAT('RENAME TABLE ', GROUP_CONCAT(m ORDER BY o, m SEPARATOR '
   SELECT 2, CONCAT('$fresh.', $(quoted TABLE_NAME), ' TO ', $(quoted "$literal"), '.', $(quoted TABLE_NAME)) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = '$fresh' AND TABLE_TYPE IN ('BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED')) AS x;
 PREPARE moves FROM @moves; EXECUTE moves; CREATE TABLE IF NOT EXISTS $act.moved (x INT);"
+hangup() {
+  (made "SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE DB = $literal AND ID <> CONNECTION_ID()" --force) >/dev/null 2>&1
+}
 keep() {
+  hangup
+  made "SET SESSION group_concat_max_len=1073741824;
+    SELECT COALESCE(CONCAT('LOCK TABLES ', GROUP_CONCAT($(quoted "$literal"), '.', $(quoted TABLE_NAME), ' WRITE'), ';'), 'DO 0;') FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = $literal AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
   there=$(sql --execute="SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = $literal") || exit $?
   sql --execute="CREATE DATABASE IF NOT EXISTS $old" || exit $?
   if [ "$there" = 0 ]; then sql --execute="CREATE DATABASE $ident" || exit $?; fi
@@ -74,9 +83,8 @@ settled() {
 move() {
   untrigger "'$fresh'"
   for try in 1 2 3; do
-    untrigger "$literal"
-    (made "SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE DB = $literal AND ID <> CONNECTION_ID()" --force) >/dev/null 2>&1
-    if why=$(sql --execute="$moving" 2>&1); then return; fi
+    hangup
+    if why=$(untrigger "$literal" 2>&1) && why=$(sql --execute="$moving" 2>&1); then return; fi
   done
   settled
   printf '%s\n' "$why" >&2
