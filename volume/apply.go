@@ -9,9 +9,12 @@ import (
 )
 
 // The marks of a staging directory say where a decided restore stands. Without
-// one it goes forward; with undo it goes back; with a final one the volume is
-// as it should be, and what is left is to clear away.
+// one it goes forward; with hold or undo it goes back; with a final one the
+// volume is as it should be, and what is left is to clear away. With hold, in
+// says that all of the new data is in.
 const (
+	markHold   = "hold"
+	markIn     = "in"
 	markUndo   = "undo"
 	markDone   = "done"
 	markUndone = "undone"
@@ -27,6 +30,7 @@ type applier struct {
 	dir     int    // its descriptor
 	meta    *metaWriter
 	crash   func(string)
+	hold    bool // the old stays aside, and what came into being meanwhile goes when it comes back
 }
 
 // forward brings the new data in and makes that durable.
@@ -58,6 +62,9 @@ func (a *applier) forward(j *journal) error {
 	if err != nil {
 		return err
 	}
+	if a.hold {
+		return a.finish(markIn)
+	}
 	return a.finish(markDone)
 }
 
@@ -69,7 +76,7 @@ func (a *applier) back(j *journal) error {
 	for _, pass := range []struct {
 		kind opKind
 		do   func(operation) error
-	}{{opPlace, a.unplace}, {opRemove, a.unremove}, {opMeta, a.unsetMeta}} {
+	}{{opPlace, a.unplace}, {opAbsent, a.unmake}, {opRemove, a.unremove}, {opMeta, a.unsetMeta}} {
 		err := j.each(func(op operation) error {
 			if op.kind != pass.kind {
 				return nil
@@ -151,9 +158,16 @@ func (a *applier) unplace(op operation) error {
 	return err
 }
 
-// unremove moves the old back.
+// unremove moves the old back. What a server has made in its place, while the
+// old was held, makes way.
 func (a *applier) unremove(op operation) error {
 	err := a.rename(a.aside(op), op.path, op.dir)
+	if a.hold && errors.Is(err, ErrChangedMeanwhile) {
+		if err := a.makeWay(op); err != nil {
+			return err
+		}
+		err = a.rename(a.aside(op), op.path, op.dir)
+	}
 	if isNotExist(err) {
 		return nil
 	}

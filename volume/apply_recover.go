@@ -104,7 +104,10 @@ func settle(tree *beneath, name string, dir int, crash func(string)) (outcome Ou
 	if err != nil {
 		return NothingPending, nil, err
 	}
-	if !undo {
+	if a.hold, err = marked(dir, markHold); err != nil {
+		return NothingPending, nil, err
+	}
+	if !undo && !a.hold {
 		if cause = a.forward(j); cause == nil {
 			return RolledForward, nil, nil
 		}

@@ -37,6 +37,9 @@ const (
 	opMeta
 	// opEnd comes last: the number of records before it and their SHA-256.
 	opEnd
+	// opAbsent says that nothing lay at path, where something may come into
+	// being while the old is held: going back moves that to new/absent-N.
+	opAbsent
 )
 
 type operation struct {
@@ -57,7 +60,7 @@ func (o operation) encode(e *encoder) {
 		e.string(o.path) // the restore's ID
 		e.entry(&o.old)
 		e.entry(&o.new)
-	case opRemove, opPlace:
+	case opRemove, opPlace, opAbsent:
 		e.string(o.path)
 		e.uint(o.n)
 		e.byte(byte(b2i(o.dir)))
@@ -84,7 +87,7 @@ func decodeOperation(buf []byte) (operation, error) {
 			d.fail()
 		}
 		o.path, o.old, o.new = d.string(64), d.entry(), d.entry()
-	case opRemove, opPlace:
+	case opRemove, opPlace, opAbsent:
 		o.path, o.n, o.dir = d.string(maxPath), d.uint(), d.byte() == 1
 		if checkOpPath(o.path) != nil {
 			d.fail()

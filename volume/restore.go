@@ -72,6 +72,17 @@ type RestoreRequest struct {
 	Lenient bool
 	// DryRun compares and reports, and writes nothing.
 	DryRun bool
+	// Overlay lays the listing over what is there: what it does not name stays,
+	// a directory that is there keeps its metadata, and what is new takes owner
+	// and mode of what it replaces, else of the directory that it comes into.
+	Overlay bool
+	// Remove are paths that go in an Overlay all the same, with what is below
+	// them, unless they are listed; the directory of each must be listed.
+	Remove []string `json:"-"`
+	// Hold keeps what was replaced aside once the new is in, until Peer.Keep
+	// says that the new stays. Before that, Peer.Recover brings the old back,
+	// whatever came into being at these paths meanwhile.
+	Hold bool
 
 	// Progress, if set, is told how far the restore is, often, and from several
 	// goroutines at once.

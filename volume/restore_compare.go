@@ -35,11 +35,12 @@ type frame struct {
 	names []dirent // kept: what is on disk, ascending
 	next  int      // the first of names that has not been passed
 
+	entry Entry // what it is to be
+	extra bool  // keeps its metadata: it is an overlay's, or not in the snapshot and stays for what it holds
+
 	// Owned by the decider:
-	entry   Entry
 	onDisk  meta
 	changed bool // something was moved in or out
-	extra   bool // is not in the snapshot, and stays for what it holds
 }
 
 type frameKind uint8
@@ -154,7 +155,7 @@ func (c *comparer) take(ctx context.Context, e *Entry, blobs int64) error {
 			}
 			return c.enter(ctx, f)
 		}
-		return c.enter(ctx, &frame{kind: frameKept, entry: *e, onDisk: c.tree.root.at})
+		return c.enter(ctx, c.kept(e, c.tree.root.at))
 	}
 	if err := c.descendTo(ctx, e.Path); err != nil {
 		return err
@@ -258,7 +259,7 @@ func (c *comparer) match(ctx context.Context, e *Entry, blobs int64) error {
 		return c.enter(ctx, f)
 	}
 	if there != nil && there.typ == Dir && e.Type == Dir {
-		return c.enter(ctx, &frame{path: e.Path, kind: frameKept, entry: *e, onDisk: *there})
+		return c.enter(ctx, c.kept(e, *there))
 	}
 	if there != nil && there.typ == Dir {
 		if err := c.checkMovable(e.Path); err != nil {
@@ -284,8 +285,11 @@ func (c *comparer) makeNew(ctx context.Context, e *Entry, blobs int64, at place,
 	if c.noDevices && there == nil && (e.Type == CharDevice || e.Type == BlockDevice) {
 		return c.skip(ctx, e, 0, nil, "a device, which only root may make")
 	}
+	if c.req.Overlay {
+		adopt(e, &parent.entry, there)
+	}
 	if e.Type == Dir {
-		c.frames = append(c.frames, &frame{path: e.Path, kind: frameStaged, at: at})
+		c.frames = append(c.frames, &frame{path: e.Path, kind: frameStaged, at: at, entry: *e})
 	}
 	s := &step{kind: stepEntry, entry: *e, frame: parent, at: at, onDisk: there, last: true}
 	if e.Type != File || e.HardLinkOf != "" {

@@ -116,7 +116,10 @@ func (d *decider) enter(f *frame) error {
 	head := operation{kind: opHead, path: d.req.ID, new: f.entry}
 	f.onDisk.fill(&head.old)
 	// At once: whatever clears up after a kill puts the root's times back by it.
-	return errors.Join(d.plan.journal.add(head.encode), d.plan.journal.flush())
+	if err := errors.Join(d.plan.journal.add(head.encode), d.plan.journal.flush()); err != nil {
+		return err
+	}
+	return d.noteAbsent()
 }
 
 func (d *decider) skip(s *step) {
@@ -183,7 +186,7 @@ func (d *decider) content(s *step) error {
 	if !s.last {
 		return nil
 	}
-	stays := s.onDisk != nil && s.onDisk.typ == File && s.onDisk.size == s.entry.Size &&
+	stays := !d.req.Hold && s.onDisk != nil && s.onDisk.typ == File && s.onDisk.size == s.entry.Size &&
 		(s.intact || s.file.err == nil && d.cur.same)
 	if stays && d.mayStay(s) {
 		return d.keep(s)

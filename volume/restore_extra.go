@@ -24,7 +24,7 @@ func (c *comparer) extras(ctx context.Context, f *frame, passed func(name string
 // extra hands on one such file. Of a directory that holds something protected,
 // everything else goes one by one, and it stays.
 func (c *comparer) extra(ctx context.Context, f *frame, path string, typ Type) error {
-	if c.req.KeepExtra || !c.only.holds(path) || c.prot.covers(path) {
+	if c.req.KeepExtra || !c.only.holds(path) || c.req.Overlay && !c.req.removes(path) || c.prot.covers(path) {
 		return nil
 	}
 	if typ == 0 || typ == Dir {

@@ -228,6 +228,11 @@ func (r *restoreRun) abandon() error {
 // apply decides the restore and carries it through: forward, or if the volume
 // refuses, back.
 func (r *restoreRun) apply() error {
+	if r.req.Hold {
+		if err := mark(r.dir, markHold); err != nil {
+			return errors.Join(err, r.abandon())
+		}
+	}
 	if err := sealJournal(r.plan.journal); err != nil {
 		return errors.Join(err, r.abandon())
 	}
@@ -239,9 +244,12 @@ func (r *restoreRun) apply() error {
 		return errors.Join(err, r.abandon())
 	}
 	defer j.close()
-	a := &applier{tree: r.tree, staging: r.staging, dir: r.dir, meta: r.metaWriter(), crash: r.crash}
+	a := &applier{tree: r.tree, staging: r.staging, dir: r.dir, meta: r.metaWriter(), crash: r.crash, hold: r.req.Hold}
 	times := &j.head.new
 	failed := a.forward(j)
+	if failed == nil && r.req.Hold {
+		return nil // what is left is for Keep, or for Recover
+	}
 	if failed != nil {
 		if err := a.back(j); err != nil {
 			return fmt.Errorf("the volume is neither as before nor restored, nothing is lost, and it has to be recovered: %w", errors.Join(failed, err))

@@ -112,6 +112,7 @@ type recoverHeader struct {
 	Job  string `json:"job"`
 	Root string
 	ID   string
+	Keep bool // what was put in and held stays
 }
 
 // recoverResult is how a recovery ended; Error beside an outcome says why it
@@ -137,7 +138,13 @@ func serveRecover(ctx context.Context, header json.RawMessage, s *stream) error 
 		return writeAnswer(s, recoverResult{Error: err.Error()})
 	}
 	defer release()
-	outcome, err := recoverVolume(h.Root, h.ID, crashPoints(ctx))
+	outcome, err := NothingPending, error(nil)
+	if h.Keep {
+		err = keepHeld(h.Root, h.ID)
+	}
+	if err == nil {
+		outcome, err = recoverVolume(h.Root, h.ID, crashPoints(ctx))
+	}
 	result := recoverResult{Outcome: outcome}
 	if err != nil {
 		result.Error = err.Error()
@@ -206,6 +213,24 @@ func (p *Peer) ask(ctx context.Context, header, answer any) error {
 func (p *Peer) Recover(ctx context.Context, root, id string) (Outcome, error) {
 	var r recoverResult
 	if err := p.ask(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id}, &r); err != nil {
+		return NothingPending, err
+	}
+	if r.Error != "" {
+		return r.Outcome, &farError{text: r.Error}
+	}
+	return r.Outcome, nil
+}
+
+// Keep ends a restore with Hold: the new data stays, and what it replaced is
+// thrown away. The outcome is RolledForward, also when a Keep before was
+// interrupted; after an error, and as long as none was given, it is for Recover
+// to say which of the two is in place.
+func (p *Peer) Keep(ctx context.Context, root, id string) (Outcome, error) {
+	if err := checkRestoreID(id); err != nil {
+		return NothingPending, err
+	}
+	var r recoverResult
+	if err := p.ask(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id, Keep: true}, &r); err != nil {
 		return NothingPending, err
 	}
 	if r.Error != "" {

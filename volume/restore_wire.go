@@ -47,8 +47,9 @@ const (
 type restoreHeader struct {
 	Job string `json:"job"`
 	RestoreRequest
-	RawPaths [][]byte
-	RawOnly  [][]byte
+	RawPaths  [][]byte
+	RawOnly   [][]byte
+	RawRemove [][]byte
 }
 
 func newRestoreHeader(req RestoreRequest) restoreHeader {
@@ -58,6 +59,9 @@ func newRestoreHeader(req RestoreRequest) restoreHeader {
 	}
 	for _, p := range req.Only {
 		h.RawOnly = append(h.RawOnly, []byte(p))
+	}
+	for _, p := range req.Remove {
+		h.RawRemove = append(h.RawRemove, []byte(p))
 	}
 	return h
 }
@@ -69,6 +73,9 @@ func (h *restoreHeader) request() RestoreRequest {
 	}
 	for _, p := range h.RawOnly {
 		req.Only = append(req.Only, string(p))
+	}
+	for _, p := range h.RawRemove {
+		req.Remove = append(req.Remove, string(p))
 	}
 	return req
 }
