@@ -100,7 +100,19 @@ type Request struct {
 	Service   string
 	User      string   // empty: the container's own, else the engine's superuser
 	Databases []string // nil: all
+	// Argv is the command that the container was made with. It may hold
+	// secrets: never shown, never logged.
+	Argv Secrets
 }
+
+// Secrets are texts that may be secret. They print as nothing.
+type Secrets []string
+
+// String shows none of them.
+func (Secrets) String() string { return "[not shown]" }
+
+// GoString shows none of them.
+func (Secrets) GoString() string { return "[not shown]" }
 
 // Command is something to run inside the container.
 type Command struct {
@@ -108,6 +120,9 @@ type Command struct {
 	Argv []string
 	// Stdin says that the command reads its standard input to the end.
 	Stdin bool
+	// Input is what it reads there, a line each, where that is known
+	// beforehand.
+	Input Secrets
 	// Gate says that standard output is content, which counts only with the
 	// proof that the command succeeded and that no tail was lost.
 	Gate bool
@@ -143,6 +158,9 @@ type File struct {
 	Role     Role
 	Command  Command
 	NewProof func() Proof
+	// Trim, where it is set, takes away what the client writes beside the
+	// content. It passes EOF on, and makes none of its own.
+	Trim func(io.Reader) io.Reader
 }
 
 // Input says what a step reads on standard input.

@@ -32,6 +32,9 @@ type Facts struct {
 	// socket, and a database that it could connect to.
 	Host    string `json:"-"`
 	Connect string `json:"-"`
+
+	// Redis is what only the engine "redis" says.
+	Redis *RedisFacts `json:"redis,omitempty"`
 }
 
 // Database is what a server says of one database.

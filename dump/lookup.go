@@ -9,11 +9,13 @@ func Lookup(name string) (Engine, bool) {
 		return MariaDB{}, true
 	case MariaDB{MySQL: true}.Name():
 		return MariaDB{MySQL: true}, true
+	case Redis{}.Name():
+		return Redis{}, true
 	}
 	return nil, false
 }
 
 // Names lists the engines that are built, in the order of the alphabet.
 func Names() []string {
-	return []string{MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Postgres{}.Name()}
+	return []string{MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Postgres{}.Name(), Redis{}.Name()}
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# ensure-image.sh debian|files|postgres|mariadb: makes the image that tests and the
+# ensure-image.sh debian|files|postgres|mariadb|redis: makes the image that tests and the
 # demo need, unless it is there, and prints its name.
 #
 #   debian    a minimal Debian, made by debootstrap: pulls nothing
 #   files     that, with what compares files: rsync, tar, getfacl, getfattr
 #   postgres  postgres:17 where it can be pulled, else Debian's PostgreSQL
 #   mariadb   Debian's MariaDB
+#   redis     Debian's Redis
 #
 # An image made here carries the digest of its sources, and is made again when
 # they change.
@@ -87,5 +88,9 @@ mariadb)
 	build mariadb "$STANDIN_MARIADB"
 	echo "$STANDIN_MARIADB"
 	;;
-*) die "which image? debian, files, postgres or mariadb" ;;
+redis)
+	build redis "$STANDIN_REDIS"
+	echo "$STANDIN_REDIS"
+	;;
+*) die "which image? debian, files, postgres, mariadb or redis" ;;
 esac

@@ -19,8 +19,9 @@ INTEGRATION_DEBIAN_IMAGE=$(scripts/ensure-image.sh debian)
 INTEGRATION_FILES_IMAGE=$(scripts/ensure-image.sh files)
 INTEGRATION_POSTGRES_IMAGE=$(scripts/ensure-image.sh postgres)
 INTEGRATION_MARIADB_IMAGE=$(scripts/ensure-image.sh mariadb)
+INTEGRATION_REDIS_IMAGE=$(scripts/ensure-image.sh redis)
 INTEGRATION_VERSITYGW=$(scripts/ensure-tool.sh versitygw)
-export INTEGRATION_DEBIAN_IMAGE INTEGRATION_FILES_IMAGE INTEGRATION_POSTGRES_IMAGE INTEGRATION_MARIADB_IMAGE INTEGRATION_VERSITYGW
+export INTEGRATION_DEBIAN_IMAGE INTEGRATION_FILES_IMAGE INTEGRATION_POSTGRES_IMAGE INTEGRATION_MARIADB_IMAGE INTEGRATION_REDIS_IMAGE INTEGRATION_VERSITYGW
 
 [ -x "$INTEGRATION_BINARY" ] || die "bin/ripplebak is missing: run make image"
 [ -d integration ] || die "there are no integration tests"

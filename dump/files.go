@@ -1,0 +1,36 @@
+package dump
+
+import "errors"
+
+// ErrLoading says that a server is still reading its data.
+var ErrLoading = errors.New("the server is still loading its data")
+
+// FileEngine is an Engine whose dump comes back as files: the server is
+// stopped, the files take the place of its own, and it is started upon them.
+// The old files stay aside until the server has come up with the new data. Of
+// Engine's methods Restore, RestoreGlobals and Recover are not used then.
+type FileEngine interface {
+	Engine
+
+	// Place says which files of the server a dump takes the place of. target is
+	// nil where the server cannot be asked.
+	Place(dumped Facts, target *Facts) (Placement, error)
+
+	// Fits says whether the server can read a dump that was read back, to its
+	// end, by a Proof of Judge.
+	Fits(proof Proof, dumped Facts, target *Facts) error
+
+	// Came says whether a server that was started upon the files has what the
+	// proof has seen, and what there is to note about it. ErrLoading: not yet.
+	Came(proof Proof, now Facts) (notes []string, err error)
+}
+
+// Placement says where a dump goes.
+type Placement struct {
+	// Dir is the directory inside the container in which everything lies.
+	Dir string
+	// Files are names in Dir, each of which becomes the dump.
+	Files []string
+	// Remove are names in Dir that would have the server load something else.
+	Remove []string
+}
