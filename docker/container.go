@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -60,8 +61,10 @@ type Container struct {
 	// User is who the container runs as, "" for root.
 	User string
 
-	// env is a pointer, so that no format verb prints what may be a secret.
-	env *environment
+	// env and argv are pointers, so that no format verb prints what may be a
+	// secret.
+	env  *environment
+	argv *[]string
 }
 
 // Mount is a mount of a container.
@@ -107,6 +110,15 @@ func (c Container) LookupEnv(name string) (value string, ok bool) {
 		}
 	}
 	return value, ok
+}
+
+// Argv is the command that the container was made with, entry point and all.
+// It may hold secrets.
+func (c Container) Argv() []string {
+	if c.argv == nil {
+		return nil
+	}
+	return *c.argv
 }
 
 // WithEnv is the container with other variables, for tests of what reads them.
@@ -241,6 +253,8 @@ func containerOf(r container.InspectResponse) Container {
 		StopTimeout:   r.Config.StopTimeout, StopSignal: r.Config.StopSignal,
 		User: r.Config.User, env: &environment{vars: r.Config.Env},
 	}
+	argv := slices.Concat([]string(r.Config.Entrypoint), []string(r.Config.Cmd))
+	c.argv = &argv
 	if c.Labels == nil {
 		c.Labels = map[string]string{}
 	}

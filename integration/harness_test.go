@@ -21,7 +21,7 @@ const commandTime = 4 * time.Minute
 const password = "correct horse battery staple"
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"INTEGRATION_BINARY", "INTEGRATION_IMAGE", "INTEGRATION_POSTGRES_IMAGE", "INTEGRATION_FILES_IMAGE", "INTEGRATION_DEBIAN_IMAGE", "INTEGRATION_VERSITYGW"} {
+	for _, name := range []string{"INTEGRATION_BINARY", "INTEGRATION_IMAGE", "INTEGRATION_POSTGRES_IMAGE", "INTEGRATION_REDIS_IMAGE", "INTEGRATION_FILES_IMAGE", "INTEGRATION_DEBIAN_IMAGE", "INTEGRATION_VERSITYGW"} {
 		if os.Getenv(name) == "" {
 			fmt.Fprintf(os.Stderr, "%s is not set: run the tests by \"make integration\"\n", name)
 			os.Exit(2)

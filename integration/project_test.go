@@ -36,6 +36,7 @@ func newProject(t testing.TB, yaml string) *project {
 		"RIPPLEBAK_PASSWORD": password,
 		"RIPPLEBAK_IMAGE":    os.Getenv("INTEGRATION_IMAGE"),
 		"POSTGRES_IMAGE":     os.Getenv("INTEGRATION_POSTGRES_IMAGE"),
+		"REDIS_IMAGE":        os.Getenv("INTEGRATION_REDIS_IMAGE"),
 		"FILES_IMAGE":        os.Getenv("INTEGRATION_FILES_IMAGE"),
 	}}
 	backup, err := os.ReadFile(filepath.Join(repositoryRoot(t), "docker-compose.backup.yml"))

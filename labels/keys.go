@@ -59,7 +59,7 @@ func volumeKeys() []key {
 func notAvailable(name, value string) bool {
 	switch name {
 	case "dump":
-		return !slices.Contains([]string{"pg_dump", "mariadb-dump", "mysqldump"}, value)
+		return !slices.Contains([]string{"pg_dump", "mariadb-dump", "mysqldump", "redis"}, value)
 	case "binds":
 		return value != "none"
 	case "dump.path", "dump.command", "restore.command", "schedule":

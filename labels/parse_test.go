@@ -151,7 +151,7 @@ func TestUnknownLabels(t *testing.T) {
 
 func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
 	for _, c := range []struct{ label, value string }{
-		{"dump", "mongodump"}, {"dump", "redis"}, {"dump", "sqlite"}, {"dump", "neo4j"}, {"dump", "command"},
+		{"dump", "mongodump"}, {"dump", "sqlite"}, {"dump", "neo4j"}, {"dump", "command"},
 		{"binds", "all"}, {"binds", "/etc/app"}, {"schedule", "@daily"}, {"schedule", "0 2 * * *"},
 		{"dump.path", "/data/app.db,/data/other.db"}, {"dump.command", "cat /secret"}, {"restore.command", "cat > /secret"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/dump"
 	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/manifest"
 )
@@ -58,7 +59,9 @@ type RestoreItem struct {
 	To string `json:"to,omitempty"`
 	// Volume is set for volumes that come back as such.
 	Volume *RestoreVolume `json:"volume,omitempty"`
-	Source Source         `json:"-"`
+	// Placed is set for dumps that come back as files.
+	Placed *RestoreFiles `json:"placed,omitempty"`
+	Source Source        `json:"-"`
 }
 
 // RestoreVolume is where a volume goes.
@@ -81,6 +84,8 @@ const (
 	FillVolume   RestoreVerb = "restore-volume" // bring a volume to the snapshot's state
 	StartEngine  RestoreVerb = "start-database" // start the database and wait until it is ready
 	LoadDump     RestoreVerb = "restore-dump"   // replace a database by its dump
+	PlaceDump    RestoreVerb = "place-dump"     // put a dump in the place of a stopped server's files, which stay aside
+	ConfirmDump  RestoreVerb = "confirm-dump"   // see that the server has come up with the dump; else bring its files back
 	StartService RestoreVerb = "start"          // start what was stopped
 	StopEngine   RestoreVerb = "stop-database"  // stop a database that was not running before
 	WriteFiles   RestoreVerb = "write"          // write the item as files into a directory
@@ -114,6 +119,8 @@ type RestoreInput struct {
 	// volume, by Docker's name of the volume; of the project's volumes and of
 	// those in Found.
 	ForeignUsers map[string][]string
+	// Placements say where dumps go that come back as files, by item key.
+	Placements map[string]dump.Placement
 	// Safety says whether what will be overwritten is saved first.
 	Safety              bool
 	HasState, HasSocket bool
@@ -140,6 +147,7 @@ func MakeRestore(in RestoreInput) *Restore {
 	}
 	r.checkTimes()
 	r.checkTwice()
+	r.checkFiles()
 	r.addOperations(in, order)
 	r.checkSurroundings(in)
 	return r
@@ -183,6 +191,10 @@ func (r *Restore) addItem(in RestoreInput, s Source) {
 	switch s.Item.Kind {
 	case manifest.Dump:
 		r.checkDump(in, s.Item)
+		if p, ok := in.Placements[it.Key]; ok {
+			it.Placed = r.files(in, s.Item, p)
+			r.checkUsers(in, it)
+		}
 	case manifest.Volume:
 		it.Volume = r.target(in, s.wanted(in.Project))
 		r.checkUsers(in, it)
@@ -207,17 +219,18 @@ func (r *Restore) checkDump(in RestoreInput, item manifest.Item) {
 
 // checkUsers refuses a volume that somebody holds who cannot be stopped.
 func (r *Restore) checkUsers(in RestoreInput, it RestoreItem) {
-	if it.Volume.Docker == "" {
+	volume := it.writes()
+	if volume == "" {
 		return
 	}
 	if in.NoStop {
 		r.leaveRunning(in, it)
 		return
 	}
-	if users := in.ForeignUsers[it.Volume.Docker]; len(users) > 0 {
+	if users := in.ForeignUsers[volume]; len(users) > 0 {
 		r.problem("%s: used by %s, outside the project, which a restore does not stop: stop it and restore again", it.Key, strings.Join(users, ", "))
 	}
-	for _, u := range in.Project.UsersOf(it.Volume.Docker) {
+	for _, u := range in.Project.UsersOf(volume) {
 		if inState(in.Project, u.Service, compose.StatePaused) {
 			r.paused(u.Service)
 		}
@@ -302,7 +315,7 @@ func (r *Restore) checkSurroundings(in RestoreInput) {
 	if !in.HasState {
 		r.problem("there is no state volume in which to note what has to be undone; %s", addState)
 	}
-	if !in.HasSocket && slices.ContainsFunc(r.Items, func(i RestoreItem) bool { return i.Volume != nil }) {
+	if !in.HasSocket && slices.ContainsFunc(r.Items, func(i RestoreItem) bool { return i.Volume != nil || i.Placed != nil }) {
 		r.problem("the containers that write volumes cannot reach this one; %s", addSocket)
 	}
 	if !in.Safety && len(r.overwritten()) > 0 {

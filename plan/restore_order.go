@@ -80,6 +80,9 @@ func (b *restoreBuilder) database(service string) {
 		}
 	}
 	b.started[service] = true
+	if b.files(service) {
+		return
+	}
 	b.add(RestoreOperation{Do: StartEngine, Service: service, Cause: "its own client restores its databases"})
 	for _, it := range b.dumps[service] {
 		cause := "as it was at " + stamp(it.Time)
@@ -88,6 +91,21 @@ func (b *restoreBuilder) database(service string) {
 		}
 		b.add(RestoreOperation{Do: LoadDump, Service: service, Items: []string{it.Key}, Cause: cause})
 	}
+}
+
+// files puts a dump in the place of the server's files while that is stopped,
+// and starts it upon them. It says whether the dump is one that goes so.
+func (b *restoreBuilder) files(service string) bool {
+	i := slices.IndexFunc(b.dumps[service], func(it RestoreItem) bool { return it.Placed != nil })
+	if i < 0 {
+		return false
+	}
+	it := b.dumps[service][i]
+	keys := []string{it.Key}
+	b.add(RestoreOperation{Do: PlaceDump, Service: service, Items: keys, Cause: "as it was at " + stamp(it.Time) + "; the old files stay aside"})
+	b.add(RestoreOperation{Do: StartEngine, Service: service, Cause: "it loads the files when it starts"})
+	b.add(RestoreOperation{Do: ConfirmDump, Service: service, Items: keys, Cause: "only then the old files go; if it does not come up with the dump they come back"})
+	return true
 }
 
 // start brings a stopped service back, unless that was done before.
@@ -141,10 +159,11 @@ func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[st
 		databases[s] = slices.ContainsFunc(items, func(it RestoreItem) bool { return it.NewName == "" })
 	}
 	for _, it := range r.Items {
-		if it.Volume == nil || in.NoStop {
+		volume := it.writes()
+		if volume == "" || in.NoStop {
 			continue
 		}
-		for _, u := range in.Project.UsersOf(it.Volume.Docker) {
+		for _, u := range in.Project.UsersOf(volume) {
 			stop.add(u.Service, "uses "+it.Key)
 			if s, _ := in.Project.Service(u.Service); isDatabase(s) {
 				databases[u.Service] = true

@@ -60,6 +60,8 @@ func (i RestoreItem) effect() string {
 		return "over what the Docker volume " + i.Volume.Docker + " has there now; the rest of it stays as it is"
 	case i.Volume != nil:
 		return "over what the Docker volume " + i.Volume.Docker + " holds now"
+	case i.Placed != nil:
+		return "as " + strings.Join(i.Placed.Place, " and ") + " in the Docker volume " + i.Placed.Docker + ", in place of all that service " + i.Service + " has now"
 	case i.Kind == manifest.Dump && i.Name == "":
 		return "roles that are missing in service " + i.Service
 	}
@@ -98,6 +100,10 @@ func (o RestoreOperation) String() string {
 		s = "restore " + items
 	case WriteFiles:
 		s = "write " + items
+	case PlaceDump:
+		s = "put " + items + " in the place of the files of " + o.Service
+	case ConfirmDump:
+		s = "compare what " + o.Service + " has loaded with " + items
 	case StartEngine:
 		s = "have " + o.Service + " run, and wait until it is ready"
 	case StartService:

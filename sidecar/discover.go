@@ -44,6 +44,7 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 		}
 		cs = append(cs, composeContainer(c, images[c.ImageID]))
 		a.Redactor().AddFound(environmentSecrets(c)...)
+		a.Redactor().AddFound(argumentSecrets(c)...)
 		a.Redactor().Public(environmentNames(c)...)
 	}
 	vols, err := a.volumes(ctx, h, found)

@@ -46,6 +46,32 @@ func namesSecret(name string) bool {
 	return strings.HasSuffix(name, "_PASS") || strings.HasSuffix(name, "_PWD") || strings.HasSuffix(name, "_KEY")
 }
 
+// argumentSecrets are values on a container's command line that are secrets by
+// the option before them, also inside a shell's command.
+func argumentSecrets(c docker.Container) []string {
+	var words, out []string
+	for _, a := range c.Argv() {
+		words = append(words, strings.Fields(a)...)
+	}
+	for i, w := range words {
+		option, ok := strings.CutPrefix(w, "--")
+		if !ok {
+			continue
+		}
+		name, value, has := strings.Cut(option, "=")
+		if name = strings.ReplaceAll(name, "-", "_"); !namesSecret(name) && name != "requirepass" && name != "masterauth" {
+			continue
+		}
+		if !has && i+1 < len(words) {
+			value = words[i+1]
+		}
+		if value = strings.Trim(value, `"'`); value != "" && !strings.HasPrefix(value, "$") {
+			out = append(out, value)
+		}
+	}
+	return out
+}
+
 // environmentNames are names that a container's environment gives to users and
 // databases.
 func environmentNames(c docker.Container) []string {

@@ -89,7 +89,7 @@ func (r *run) good(key string) {
 func (r *run) dumpFile(ctx context.Context, it plan.Item, f dump.File) (*repository.Node, error) {
 	engine, _ := dump.Lookup(it.Dump.Engine)
 	x, err := r.host.engine.Exec(ctx, docker.ExecRequest{
-		Container: it.Dump.Container, Argv: f.Command.Argv, Gate: f.Command.Gate, NonEmpty: true,
+		Container: it.Dump.Container, Argv: f.Command.Argv, Stdin: known(f.Command), Gate: f.Command.Gate, NonEmpty: true,
 		Stall: r.app.Settings.Stall, Deadline: r.app.Settings.Deadline,
 	})
 	if err != nil {
@@ -97,7 +97,11 @@ func (r *run) dumpFile(ctx context.Context, it plan.Item, f dump.File) (*reposit
 	}
 	file := r.writer.NewFile(repository.CutDump)
 	proof := f.NewProof()
-	err = r.copyDump(x, file, proof, it.Key)
+	var content io.Reader = x
+	if f.Trim != nil {
+		content = f.Trim(x)
+	}
+	err = r.copyDump(content, file, proof, it.Key)
 	if cerr := x.Close(); err == nil {
 		err = cerr
 	}

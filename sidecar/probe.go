@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
@@ -32,7 +34,7 @@ func (a *App) probeAll(ctx context.Context, h *host, d *discovery) (map[string]p
 			probes[name] = plan.Probe{DataDirs: d.dataDirs(engine, name), Err: errors.New("its labels have to be put right first")}
 			continue
 		}
-		p := a.probeService(ctx, h, d, engine, dump.Request{Service: name, User: spec.Dump.User, Databases: spec.Dump.Databases})
+		p := a.probeService(ctx, h, d, engine, dump.Request{Service: name, User: spec.Dump.User, Databases: spec.Dump.Databases, Argv: d.argvOf(name)})
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -59,8 +61,9 @@ func (a *App) probeService(ctx context.Context, h *host, d *discovery, engine du
 
 // probe asks one container. Its error says what the engine makes of it.
 func (a *App) probe(ctx context.Context, h *host, engine dump.Engine, req dump.Request, container string) (dump.Facts, error) {
+	cmd := engine.Probe(req)
 	out, _, err := h.engine.Run(ctx, docker.ExecRequest{
-		Container: container, Argv: engine.Probe(req).Argv, Stall: probeTime, Deadline: probeTime,
+		Container: container, Argv: cmd.Argv, Stdin: known(cmd), Stall: probeTime, Deadline: probeTime,
 	})
 	if err != nil {
 		return dump.Facts{}, a.explain(engine, req.Service, err)
@@ -71,6 +74,23 @@ func (a *App) probe(ctx context.Context, h *host, engine dump.Engine, req dump.R
 	}
 	a.Redactor().Public(factNames(facts)...)
 	return facts, nil
+}
+
+// known is the input of a command that was known beforehand, or nil.
+func known(cmd dump.Command) io.Reader {
+	if len(cmd.Input) == 0 {
+		return nil
+	}
+	return strings.NewReader(strings.Join(cmd.Input, "\n") + "\n")
+}
+
+// argvOf is the command line of a service's first container.
+func (d *discovery) argvOf(service string) dump.Secrets {
+	s, ok := d.project.Service(service)
+	if !ok || len(s.Containers) == 0 {
+		return nil
+	}
+	return d.containers[s.Containers[0].ID].Argv()
 }
 
 // explain adds what the engine knows of an error text.

@@ -202,6 +202,11 @@ func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) err
 	}
 	defer l.Close()
 	for len(j.Volumes) > 0 {
+		if v := j.Volumes[0]; v.Held {
+			if err := a.quiesceUsers(ctx, h, j, v.Docker); err != nil {
+				return err
+			}
+		}
 		if _, err := a.recoverVolume(ctx, h, l, j.Volumes[0]); err != nil {
 			return err
 		}

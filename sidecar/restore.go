@@ -105,6 +105,12 @@ type restore struct {
 	downAt   map[string]time.Time
 	dead     map[string]error      // services whose database did not come up
 	targets  map[string]dump.Facts // what databases said of themselves, by service
+	// placements are where dumps go that come back as files, placed those that
+	// are there and may not stay, proofs what their verification has seen; all
+	// by item key.
+	placements map[string]dump.Placement
+	placed     map[string]*placedDump
+	proofs     map[string]dump.Proof
 	// unsettled are items of which it could not be found out how far they came.
 	unsettled map[string]bool
 }
@@ -160,6 +166,7 @@ func (a *App) newRestore(h *host, d *discovery, v *vault, opt RestoreOptions) *r
 	return &restore{
 		app: a, host: h, found: d, opt: opt, vault: v, id: newRunID(),
 		sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
+		placements: map[string]dump.Placement{}, placed: map[string]*placedDump{}, proofs: map[string]dump.Proof{},
 		report: &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
 	}
 }
@@ -240,6 +247,7 @@ func (r *restore) decide(ctx context.Context) error {
 		return err
 	}
 	in.Problems = append(problems, faults...)
+	in.Placements = r.placements
 	r.plan = plan.MakeRestore(in)
 	return nil
 }
@@ -283,7 +291,7 @@ func (r *restore) execute(ctx context.Context) (err error) {
 		defer r.listener.Close()
 	}
 	defer func() {
-		err = errors.Join(err, r.startAll(context.WithoutCancel(ctx)), r.stopEngines(context.WithoutCancel(ctx)))
+		err = errors.Join(err, r.takeAllBack(ctx), r.startAll(context.WithoutCancel(ctx)), r.stopEngines(context.WithoutCancel(ctx)))
 	}()
 	for i, op := range r.plan.Operations {
 		if ctx.Err() != nil {
@@ -334,6 +342,10 @@ func (r *restore) step(ctx context.Context, op plan.RestoreOperation) error {
 		return r.startEngine(ctx, op)
 	case plan.LoadDump:
 		return r.loadDump(ctx, op)
+	case plan.PlaceDump:
+		return r.placeDump(ctx, op)
+	case plan.ConfirmDump:
+		return r.confirmDump(ctx, op)
 	case plan.StartService:
 		return r.start(ctx, op.Service)
 	case plan.StopEngine:

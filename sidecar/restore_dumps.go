@@ -59,7 +59,7 @@ func (r *restore) target(ctx context.Context, engine dump.Engine, service, conta
 	if facts, ok := r.targets[service]; ok {
 		return facts, nil
 	}
-	facts, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service)}, container)
+	facts, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service), Argv: r.found.argvOf(service)}, container)
 	if err == nil {
 		r.targets[service] = facts
 	}

@@ -31,7 +31,7 @@ func (r *restore) checkTargets(ctx context.Context, sources []plan.Source) ([]st
 		}
 		p, ok := r.probes[s.Item.Service]
 		if !ok {
-			p = r.app.probeService(ctx, r.host, r.found, engine, dump.Request{Service: s.Item.Service, User: r.userOf(s.Item.Service)})
+			p = r.app.probeService(ctx, r.host, r.found, engine, dump.Request{Service: s.Item.Service, User: r.userOf(s.Item.Service), Argv: r.found.argvOf(s.Item.Service)})
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
@@ -39,6 +39,7 @@ func (r *restore) checkTargets(ctx context.Context, sources []plan.Source) ([]st
 		}
 		problems = append(problems, checkTarget(engine, s.Item, facts, p)...)
 		problems = append(problems, r.checkNewName(engine, s, p)...)
+		problems = append(problems, r.place(engine, s.Item.Key(), facts, p)...)
 	}
 	return problems, nil
 }
@@ -109,7 +110,7 @@ func (r *restore) verify(ctx context.Context) (map[string]repository.Extent, err
 }
 
 func (r *restore) verifyDump(ctx context.Context, src *sourceItem) error {
-	engine, _, err := dumpedFacts(src.item)
+	engine, dumped, err := dumpedFacts(src.item)
 	if err != nil {
 		return err
 	}
@@ -125,6 +126,12 @@ func (r *restore) verifyDump(ctx context.Context, src *sourceItem) error {
 		}
 		if err := proof.Finish(); err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if files, ok := engine.(dump.FileEngine); ok {
+			r.proofs[src.item.Key()] = proof
+			if err := files.Fits(proof, dumped, targetOfProbe(r.probes[src.item.Service])); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

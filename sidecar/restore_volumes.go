@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/compose"
@@ -42,7 +43,9 @@ func (r *restore) fillVolume(ctx context.Context, op plan.RestoreOperation) erro
 
 // torn says whether a volume is neither old nor new as a whole, which its
 // journal has to settle first. Until then nothing may be started upon it.
-func (r *restore) torn() bool { return len(r.journal.Volumes) > 0 }
+func (r *restore) torn() bool {
+	return slices.ContainsFunc(r.journal.Volumes, func(v state.VolumeRestore) bool { return !v.Held })
+}
 
 func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err error) {
 	it, _ := r.plan.Item(key)

@@ -56,6 +56,9 @@ type VolumeRestore struct {
 	ID     string `json:"id"` // names the staging directory
 	Key    string `json:"key"`
 	Docker string `json:"docker"`
+	// Held says that the new data is in, that services may run upon it, and
+	// that the old comes back unless it is kept.
+	Held bool `json:"held,omitempty"`
 }
 
 // DatabaseRestore is a database that a restore is replacing.

@@ -1,0 +1,89 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ripplebak/ripplebak/repository"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// File is a file of a snapshot and where in a volume it goes.
+type File struct {
+	Path string // below the volume's root
+	Node *repository.Node
+}
+
+// RestoreFiles puts files into a volume and leaves the rest of it as it is, but
+// for what req removes. Directories that are missing are made.
+func RestoreFiles(ctx context.Context, repo *repository.Repository, files []File, peer *volume.Peer, req volume.RestoreRequest) (*volume.RestoreReport, error) {
+	if len(files) == 0 {
+		return nil, errors.New("restore files: there are none")
+	}
+	req.Overlay = true
+	src := &fileSource{source: source{repo: repo, zeros: zeroBlobs(), links: map[fileID]firstName{}}, files: slices.Clone(files)}
+	for i := range src.files {
+		src.files[i].Path = path.Clean(src.files[i].Path)
+	}
+	slices.SortFunc(src.files, func(a, b File) int { return slices.Compare(names(a.Path), names(b.Path)) })
+	for _, gone := range req.Remove {
+		src.dirs = append(src.dirs, above(gone)...)
+	}
+	return peer.Restore(ctx, req, src)
+}
+
+// fileSource gives a volume some files of a repository.
+type fileSource struct {
+	source
+	files []File
+	dirs  []string // further directories that are listed
+}
+
+func names(path string) []string { return strings.Split(path, "/") }
+
+// above are the directories above a path, the root excepted, highest first.
+func above(p string) []string {
+	var dirs []string
+	for i, c := range p {
+		if c == '/' {
+			dirs = append(dirs, p[:i])
+		}
+	}
+	return dirs
+}
+
+// Entries gives the files, and the directories on the way, in the order of a
+// walk.
+func (s *fileSource) Entries(_ context.Context, yield func(volume.Entry, []volume.Blob) error) error {
+	nodes := map[string]*repository.Node{"": nil}
+	for _, d := range s.dirs {
+		nodes[d] = nil
+	}
+	for _, f := range s.files {
+		for _, d := range above(f.Path) {
+			nodes[d] = nil
+		}
+		nodes[f.Path] = f.Node
+	}
+	var paths []string
+	for p := range nodes {
+		paths = append(paths, p)
+	}
+	slices.SortFunc(paths, func(a, b string) int { return slices.Compare(names(a), names(b)) })
+	for _, p := range paths {
+		n := nodes[p]
+		if n == nil {
+			if err := yield(volume.Entry{Path: p, Type: volume.Dir, Mode: 0o755}, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.file(p, n, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
