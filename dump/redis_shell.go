@@ -77,7 +77,7 @@ passwords() {
   for name in REDIS_PASSWORD VALKEY_PASSWORD KEYDB_PASSWORD REDIS_MASTER_PASSWORD REDIS_PASS; do secret "$name"; done
   settings requirepass
 }
-own=${REDISCLI_AUTH:-}; unset REDISCLI_AUTH
+own=${REDISCLI_AUTH:-}; unset REDISCLI_AUTH; refused=
 enter() {
   case $said in *PONG|*LOADING*) [ -n "$user" ] || return 0 ;; esac
   list=$(passwords)
@@ -85,13 +85,14 @@ enter() {
     [ -n "$REDISCLI_AUTH" ] || continue
     export REDISCLI_AUTH
     said=$(run PING 2>&1)
-    case $said in *NOAUTH*|*WRONGPASS*|*"invalid password"*) ;; *PONG|*LOADING*|*NOPERM*) return 0 ;; esac
+    case $said in *NOAUTH*|*WRONGPASS*|*"invalid password"*) refused=$said ;; *PONG|*LOADING*|*NOPERM*) return 0 ;; esac
   done <<END
 $list
 END
   unset REDISCLI_AUTH
   said=$(run PING 2>&1)
   case $said in *PONG|*LOADING*) return 0 ;; esac
+  said=${refused:-$said}
   return 1
 }
 reach() {

@@ -270,7 +270,7 @@ func TestUnlabelledServicesThatHoldData(t *testing.T) {
 	}, volumes: map[string]map[string]string{"tmp": l("enable=false")}}
 	got := Make(w.input(t)).Unlabelled
 	want := []Unlabelled{
-		{Service: "cache", Holds: []string{"a Redis database, by its image", "volume r"}, Advice: "ripplebak.during: stop"},
+		{Service: "cache", Holds: []string{"a Redis database, by its image", "volume r"}, Advice: "ripplebak.dump: redis"},
 		{Service: "pg", Holds: []string{"a PostgreSQL database, by its image"}, Advice: "ripplebak.dump: pg_dump"},
 	}
 	if !slices.EqualFunc(got, want, func(a, b Unlabelled) bool {
