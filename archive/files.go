@@ -18,7 +18,8 @@ type File struct {
 }
 
 // RestoreFiles puts files into a volume and leaves the rest of it as it is, but
-// for what req removes. Directories that are missing are made.
+// for what req removes, which must lie in a directory with one of the files.
+// Directories that are missing are made.
 func RestoreFiles(ctx context.Context, repo *repository.Repository, files []File, peer *volume.Peer, req volume.RestoreRequest) (*volume.RestoreReport, error) {
 	if len(files) == 0 {
 		return nil, errors.New("restore files: there are none")
@@ -29,9 +30,6 @@ func RestoreFiles(ctx context.Context, repo *repository.Repository, files []File
 		src.files[i].Path = path.Clean(src.files[i].Path)
 	}
 	slices.SortFunc(src.files, func(a, b File) int { return slices.Compare(names(a.Path), names(b.Path)) })
-	for _, gone := range req.Remove {
-		src.dirs = append(src.dirs, above(gone)...)
-	}
 	return peer.Restore(ctx, req, src)
 }
 
@@ -39,7 +37,6 @@ func RestoreFiles(ctx context.Context, repo *repository.Repository, files []File
 type fileSource struct {
 	source
 	files []File
-	dirs  []string // further directories that are listed
 }
 
 func names(path string) []string { return strings.Split(path, "/") }
@@ -59,9 +56,6 @@ func above(p string) []string {
 // walk.
 func (s *fileSource) Entries(_ context.Context, yield func(volume.Entry, []volume.Blob) error) error {
 	nodes := map[string]*repository.Node{"": nil}
-	for _, d := range s.dirs {
-		nodes[d] = nil
-	}
 	for _, f := range s.files {
 		for _, d := range above(f.Path) {
 			nodes[d] = nil

@@ -23,9 +23,9 @@ func TestFilesGoIntoAVolumeAndTheRestStays(t *testing.T) {
 	}
 
 	dst := t.TempDir()
-	script(t, dst, "mkdir -p a/b z/log; echo old >a/b/dump; echo stays >a/b.c; echo stays >stays; echo log >z/log/1; echo stays >z/stays")
+	script(t, dst, "mkdir -p a/b/log z; echo old >a/b/dump; echo stays >a/b.c; echo stays >stays; echo log >a/b/log/1; echo stays >z/stays")
 	files := []File{{"a/b/dump", node}, {"new/dir/log", node}, {"a/b/another", node}}
-	rep, err := RestoreFiles(t.Context(), b.repo, files, b.peer, volume.RestoreRequest{Root: dst, ID: "files", Remove: []string{"z/log", "no/such"}})
+	rep, err := RestoreFiles(t.Context(), b.repo, files, b.peer, volume.RestoreRequest{Root: dst, ID: "files", Remove: []string{"a/b/log", "no/such"}})
 	if err != nil {
 		t.Fatal(err)
 	}
