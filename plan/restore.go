@@ -323,6 +323,16 @@ func (r *Restore) checkSurroundings(in RestoreInput) {
 	}
 }
 
+// Stops says whether the restore stops a service, and why.
+func (r *Restore) Stops(service string) (cause string, ok bool) {
+	for _, op := range r.Operations {
+		if op.Do == StopService && op.Service == service {
+			return op.Cause, true
+		}
+	}
+	return "", false
+}
+
 // Item returns the item with the key.
 func (r *Restore) Item(key string) (RestoreItem, bool) {
 	for _, i := range r.Items {

@@ -203,7 +203,7 @@ func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) err
 	defer l.Close()
 	for len(j.Volumes) > 0 {
 		if v := j.Volumes[0]; v.Held {
-			if err := a.quiesceUsers(ctx, h, j, v.Docker); err != nil {
+			if err := a.quiesceUsers(ctx, h, j, v); err != nil {
 				return err
 			}
 		}

@@ -94,6 +94,9 @@ func (r *restore) hold(ctx context.Context, key string, out *RestoredItem) (entr
 	}
 	held := entry
 	held.Held = true
+	if _, ran := r.plan.Stops(it.Service); ran {
+		held.Service = it.Service
+	}
 	r.journal.Volumes[len(r.journal.Volumes)-1] = held
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
 		r.journal.Volumes[len(r.journal.Volumes)-1] = entry
@@ -252,7 +255,31 @@ func (r *restore) stopAgain(ctx context.Context, service string) error {
 		return r.stopEngine(ctx, service)
 	}
 	_, err := r.app.takeDown(ctx, r.host, &r.journal, service, "stop", func(service string, at time.Time) { r.downAt[service] = at })
-	return err
+	if err != nil {
+		return err
+	}
+	return r.app.noteDown(ctx, r.host, &r.journal, service)
+}
+
+// noteDown has the journal bring back what of a service has ended by itself,
+// as a server does that cannot load its files.
+func (a *App) noteDown(ctx context.Context, h *host, j *state.Journal, service string) error {
+	cs, err := h.containersOf(ctx, service)
+	if err != nil {
+		return err
+	}
+	var ended []state.Quiesced
+	for _, c := range cs {
+		noted := slices.ContainsFunc(j.Quiesced, func(q state.Quiesced) bool { return q.Service == service && q.Number == numberOf(c) })
+		if !isUp(c) && !noted {
+			ended = append(ended, state.Quiesced{Service: service, Number: numberOf(c), Container: c.ID, How: "stop"})
+		}
+	}
+	if len(ended) == 0 {
+		return nil
+	}
+	j.Quiesced = append(ended, j.Quiesced...)
+	return h.state.WriteJournal(j)
 }
 
 // takeAllBack brings back, on the way out, the files of every server of which
@@ -291,8 +318,8 @@ func (r *restore) forgetHeld(entry state.VolumeRestore) {
 
 // quiesceUsers stops what runs upon a volume whose old files are to come back.
 // The journal knows of it, and has it started again.
-func (a *App) quiesceUsers(ctx context.Context, h *host, j *state.Journal, docker string) error {
-	users, err := h.engine.VolumeUsers(ctx, docker)
+func (a *App) quiesceUsers(ctx context.Context, h *host, j *state.Journal, v state.VolumeRestore) error {
+	users, err := h.engine.VolumeUsers(ctx, v.Docker)
 	if err != nil {
 		return err
 	}
@@ -303,11 +330,14 @@ func (a *App) quiesceUsers(ctx context.Context, h *host, j *state.Journal, docke
 		}
 		service := c.Labels[compose.LabelService]
 		if c.Project() != h.project || service == "" || c.Labels[compose.LabelOneOff] == "True" {
-			return fmt.Errorf("container %s uses the volume %s, in which an interrupted restore has to be undone: stop it", c.Name, docker)
+			return fmt.Errorf("container %s uses the volume %s, in which an interrupted restore has to be undone: stop it", c.Name, v.Docker)
 		}
 		if _, err := a.takeDown(ctx, h, j, service, "stop", func(string, time.Time) {}); err != nil {
 			return err
 		}
 	}
-	return nil
+	if v.Service == "" {
+		return nil
+	}
+	return a.noteDown(ctx, h, j, v.Service)
 }

@@ -59,6 +59,8 @@ type VolumeRestore struct {
 	// Held says that the new data is in, that services may run upon it, and
 	// that the old comes back unless it is kept.
 	Held bool `json:"held,omitempty"`
+	// Service is the one whose files they are, where it ran before.
+	Service string `json:"service,omitempty"`
 }
 
 // DatabaseRestore is a database that a restore is replacing.
