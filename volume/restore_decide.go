@@ -188,8 +188,12 @@ func (d *decider) content(s *step) error {
 	}
 	stays := !d.req.Hold && s.onDisk != nil && s.onDisk.typ == File && s.onDisk.size == s.entry.Size &&
 		(s.intact || s.file.err == nil && d.cur.same)
-	if stays && d.mayStay(s) {
-		return d.keep(s)
+	if stays {
+		if fits, err := d.mayStay(s); err != nil {
+			return err
+		} else if fits {
+			return d.keep(s)
+		}
 	}
 	if s.intact {
 		return hostile(s.entry.Path, "it has the inode of another file")
@@ -220,12 +224,23 @@ func (d *decider) tally(p *piece) {
 
 // mayStay says whether what is on disk can be the snapshot's file in place. One
 // with several names can be only one file of the snapshot, and must not be
-// touched where other names of it may not be.
-func (d *decider) mayStay(s *step) bool {
-	if s.onDisk.links <= 1 {
-		return true
+// touched where other names of it may not be: names that stay though they are
+// no part of this would get its metadata.
+func (d *decider) mayStay(s *step) (bool, error) {
+	switch {
+	case s.onDisk.links <= 1:
+		return true, nil
+	case d.claimed[s.onDisk.ino]:
+		return false, nil
+	case s.intact:
+		return true, nil
+	case s.onDisk.links != s.entry.Links:
+		return false, nil
+	case len(d.req.Only) == 0 && !d.req.KeepExtra:
+		return true, nil
 	}
-	return !d.claimed[s.onDisk.ino] && (s.intact || s.onDisk.links == s.entry.Links)
+	_, differs, err := d.metadata(&s.entry, s.onDisk)
+	return !differs, err
 }
 
 // keep leaves what is on disk in place, and mends its metadata if need be.
@@ -293,8 +308,14 @@ func (d *decider) stageFile(s *step) error {
 
 // special handles symlinks, devices and FIFOs.
 func (d *decider) special(s *step) error {
-	if s.onDisk != nil && s.onDisk.typ == s.entry.Type && d.mayStay(s) {
+	if s.onDisk != nil && s.onDisk.typ == s.entry.Type {
 		same, err := d.sameSpecial(s)
+		if err != nil {
+			return err
+		}
+		if same {
+			same, err = d.mayStay(s)
+		}
 		if err != nil {
 			return err
 		}

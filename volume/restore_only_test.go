@@ -62,6 +62,42 @@ func TestRestoreOfPathsLeavesTheRest(t *testing.T) {
 	}
 }
 
+// TestRestoreOfPathsLeavesOtherNames: a name outside may be one of the file that
+// is to be restored, and then has its owner and mode.
+func TestRestoreOfPathsLeavesOtherNames(t *testing.T) {
+	for _, c := range []struct{ name, change, after string }{
+		{"the same content", `ln one mine; chmod 600 one; touch -d 2020-02-02 one`, `[ "$(stat -c %a one)" = 644 ] && [ ! one -ef mine ]`},
+		{"all the same", `ln one mine; touch -r $SRC/one one; chmod 644 one`, `[ one -ef mine ]`},
+	} {
+		for _, scope := range []func(*RestoreRequest){onlyPaths("one"), func(r *RestoreRequest) { r.KeepExtra = true }} {
+			t.Run(c.name, func(t *testing.T) {
+				src, dst := t.TempDir(), t.TempDir()
+				sh(t, src, `echo one > one; chmod 644 one; ln one two`)
+				sh(t, dst, "SRC="+src+`; echo one > one; `+c.change)
+				mine := func() (st unix.Stat_t) {
+					if err := unix.Stat(dst+"/mine", &st); err != nil {
+						t.Fatal(err)
+					}
+					return st
+				}
+				before := mine()
+				var req RestoreRequest
+				scope(&req)
+				s := snapshotOf(t, src)
+				if len(req.Only) > 0 {
+					s = s.only(req.Only...)
+				}
+				mustRestore(t, dst, s, scope)
+				after := mine()
+				if before.Mode != after.Mode || before.Mtim != after.Mtim || before.Ino != after.Ino {
+					t.Errorf("the other name was changed: %+v, %+v", before, after)
+				}
+				sh(t, dst, c.after)
+			})
+		}
+	}
+}
+
 // firstNames makes entries files that are further names of what is not listed,
 // as a source does.
 func firstNames(s *testSnapshot) *testSnapshot {
