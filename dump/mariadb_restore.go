@@ -95,7 +95,7 @@ func (m MariaDB) planRestore(req RestoreRequest) (myNames, error) {
 	switch {
 	case !plainWord(recorded.Encoding) || !plainWord(recorded.Collate):
 		return myNames{}, fmt.Errorf("%w: the snapshot records the character set %.40q and collation %.40q", ErrBadRequest, recorded.Encoding, recorded.Collate)
-	case exists && final != req.Database:
+	case exists && req.NewName != "":
 		return myNames{}, fmt.Errorf("%w: database %q exists; give a name that is free", ErrBadRequest, final)
 	case req.Target.Standby:
 		return myNames{}, fmt.Errorf("%w: the server is read-only; restore into its primary", ErrBadRequest)

@@ -207,6 +207,7 @@ func TestMariaDBRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
 	for name, change := range map[string]func(*RestoreRequest){
 		"no such database":       func(r *RestoreRequest) { r.Database = "nix" },
 		"new name is taken":      func(r *RestoreRequest) { r.NewName = "a`b'c" },
+		"new name is the old":    func(r *RestoreRequest) { r.NewName = "shop" },
 		"new name is the server": func(r *RestoreRequest) { r.NewName = "mysql" },
 		"read-only":              func(r *RestoreRequest) { r.Target.Standby = true },
 		"no right":               func(r *RestoreRequest) { r.Target.CreateDB = false },

@@ -87,7 +87,7 @@ func (p Postgres) planRestore(req RestoreRequest) (pgRestorePlan, error) {
 	}
 	_, exists := req.Target.Database(final)
 	switch {
-	case exists && req.NewName != "" && req.NewName != req.Database:
+	case exists && req.NewName != "":
 		return pgRestorePlan{}, fmt.Errorf("%w: database %q exists; give a name that is free", ErrBadRequest, final)
 	case req.Target.Standby:
 		return pgRestorePlan{}, fmt.Errorf("%w: the server is a standby and cannot be written; restore into its primary", ErrBadRequest)

@@ -151,6 +151,17 @@ func TestCanRestore(t *testing.T) {
 	}
 }
 
+// TestANewNameThatIsTaken: who asked for a new database has confirmed no loss,
+// also where the name is the old one's own.
+func TestANewNameThatIsTaken(t *testing.T) {
+	f := sampleFacts()
+	old := f.Databases[0].Name
+	req := RestoreRequest{ID: "r1", Dumped: f, Target: f, Database: old, NewName: old}
+	if _, err := (Postgres{}).Restore(req); !errors.Is(err, ErrBadRequest) || !strings.Contains(err.Error(), "exists") {
+		t.Error(err)
+	}
+}
+
 func TestCreateSQLByVersion(t *testing.T) {
 	base := `CREATE DATABASE "n" WITH TEMPLATE = template0 OWNER = "o" ENCODING = 'UTF8' LC_COLLATE = 'C' LC_CTYPE = 'C'`
 	for _, c := range []struct {
