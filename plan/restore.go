@@ -231,8 +231,11 @@ func (r *Restore) checkUsers(in RestoreInput, it RestoreItem) {
 		r.problem("%s: used by %s, outside the project, which a restore does not stop: stop it and restore again", it.Key, strings.Join(users, ", "))
 	}
 	for _, u := range in.Project.UsersOf(volume) {
-		if inState(in.Project, u.Service, compose.StatePaused) {
+		switch {
+		case inState(in.Project, u.Service, compose.StatePaused):
 			r.paused(u.Service)
+		case it.NewName != "" && up(in.Project, u.Service): // nothing is stopped for what goes beside
+			r.problemOnce("%s: the volume %s is used by service %q: name one that is new, or stop the service with \"docker compose stop %s\" and restore again", it.Key, volume, u.Service, u.Service)
 		}
 	}
 }

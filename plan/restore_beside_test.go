@@ -63,6 +63,18 @@ func TestVolumeUnderANewName(t *testing.T) {
 	}
 	s.NewName = "../../etc"
 	wantLine(t, "problem", MakeRestore(w.restore(t, s)).Problems, "is no name of a volume")
-	s.NewName = "pg" // in use by services: they are stopped, and it is refused unless it is empty
-	wantRestore(t, MakeRestore(w.restore(t, s)), "stop web", "stop app", "stop db", "restore-volume volume files", "start db", "start app", "start web")
+}
+
+// TestVolumeUnderANewNameStopsNothing: nobody is asked before it, so that a
+// slip of the pen must not take services down.
+func TestVolumeUnderANewNameStopsNothing(t *testing.T) {
+	s := volumeSource("shop", "files")
+	s.NewName = "pg"
+	r := MakeRestore(shopWorld().restore(t, s))
+	wantLine(t, "problem", r.Problems, `the volume shop_pg is used by service "db"`)
+	for _, op := range r.Operations {
+		if op.Do == StopService {
+			t.Errorf("stops %s: %s", op.Service, op.Cause)
+		}
+	}
 }

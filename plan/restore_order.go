@@ -160,7 +160,7 @@ func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[st
 	}
 	for _, it := range r.Items {
 		volume := it.writes()
-		if volume == "" || in.NoStop {
+		if volume == "" || in.NoStop || it.NewName != "" {
 			continue
 		}
 		for _, u := range in.Project.UsersOf(volume) {

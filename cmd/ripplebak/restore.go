@@ -85,7 +85,7 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err := checkChoice(&opt); err != nil {
 			return &usageError{cmd, err}
 		}
-		overwrites := opt.ToDatabase == "" && opt.ToVolume == "" && (opt.ToDir == "" || opt.KeepExtra)
+		overwrites := opt.Globals || opt.ToDatabase == "" && opt.ToVolume == "" && (opt.ToDir == "" || opt.KeepExtra)
 		if err := s.mayAsk(yes || opt.DryRun || !overwrites); err != nil {
 			return err
 		}

@@ -61,4 +61,10 @@ func TestRestoreBesideAsksNobody(t *testing.T) {
 			t.Errorf("%q: code %d, options %+v, error %q", args, r.code, f.restored, r.stderr)
 		}
 	}
+	// Roles that exist are changed, and what depends on them is stopped.
+	f := fixed()
+	r := run(t, f, "restore", "latest", "--to-database", "shop_old", "--database", "db/shop", "--globals")
+	if r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "--yes") {
+		t.Errorf("code %d, called %q, error %q", r.code, f.called, r.stderr)
+	}
 }
