@@ -8,7 +8,7 @@ import (
 
 // wallTime reads a point in time as people write it: RFC 3339, or the date and
 // time that a clock in the zone shows, or a date, which stands for the end of
-// that day. A time that the clock skips stands for the moment at which it is
+// that day, to the second. A time that the clock skips stands for the moment at which it is
 // put forward. One that it shows twice is an error that names both.
 func wallTime(text string, zone *time.Location) (time.Time, error) {
 	text = strings.TrimSpace(text)
@@ -17,7 +17,9 @@ func wallTime(text string, zone *time.Location) (time.Time, error) {
 	}
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		shown, skipped := shownAt(day.AddDate(0, 0, 1), zone)
-		return append(shown, skipped)[0], nil // of two midnights the first ends the day
+		// Of two midnights the first ends the day, and what was made then is of
+		// the next.
+		return append(shown, skipped)[0].Add(-time.Second), nil
 	}
 	for _, layout := range []string{stampFormat, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"} {
 		wall, err := time.Parse(layout, text)

@@ -22,8 +22,8 @@ func TestWallTime(t *testing.T) {
 		{"Europe/Berlin", "2026-06-20T14:00", "2026-06-20T12:00:00Z"},
 		{"Europe/Berlin", "2026-11-20T14:00:00Z", "2026-11-20T14:00:00Z"},
 		{"Europe/Berlin", " 2026-11-20T14:00:00.5-08:00 ", "2026-11-20T22:00:00.5Z"},
-		{"UTC", "2026-11-20", "2026-11-21T00:00:00Z"},
-		{"Europe/Berlin", "2026-12-31", "2026-12-31T23:00:00Z"},
+		{"UTC", "2026-11-20", "2026-11-20T23:59:59Z"},
+		{"Europe/Berlin", "2026-12-31", "2026-12-31T22:59:59Z"},
 		{"Pacific/Kiritimati", "2026-11-20 14:00", "2026-11-20T00:00:00Z"}, // +14:00
 		{"Pacific/Pago_Pago", "2026-11-20 14:00", "2026-11-21T01:00:00Z"},  // -11:00
 		// The clock goes from 02:00 to 03:00, at 01:00 in UTC.
@@ -38,9 +38,9 @@ func TestWallTime(t *testing.T) {
 		{"Europe/Berlin", "2026-10-25T02:30:00+02:00", "2026-10-25T00:30:00Z"},
 		{"Europe/Berlin", "2026-10-25T02:30:00+01:00", "2026-10-25T01:30:00Z"},
 		// Clocks that are put forward, and back, at midnight.
-		{"Africa/Cairo", "2026-04-23", "2026-04-23T22:00:00Z"},
+		{"Africa/Cairo", "2026-04-23", "2026-04-23T21:59:59Z"},
 		{"Africa/Cairo", "2026-04-24 00:30", "2026-04-23T22:00:00Z"},
-		{"America/Havana", "2026-10-31", "2026-11-01T04:00:00Z"}, // of two midnights the first
+		{"America/Havana", "2026-10-31", "2026-11-01T03:59:59Z"}, // of two midnights the first
 		// A day that a zone left out.
 		{"Pacific/Apia", "2011-12-30 12:00", "2011-12-30T10:00:00Z"},
 	} {
