@@ -109,9 +109,10 @@ func pickSnapshot(list []sidecar.SnapshotInfo, numbered int, answer string) (int
 // a server come with its databases.
 func (s *session) chooseItems(ctx context.Context, of sidecar.SnapshotInfo, opt *sidecar.RestoreOptions) error {
 	var items []sidecar.ItemInfo
+	latest := opt.Snapshot == "latest" // what was not saved there comes from an older one
 	for _, it := range of.Items {
-		stored := it.State == manifest.Good || it.State == manifest.Partial || opt.Snapshot == "latest" && it.State == manifest.Failed
-		if stored && chooses(it.Key, &sidecar.RestoreOptions{}) {
+		stored := it.State == manifest.Good || it.State == manifest.Partial
+		if (stored || latest) && chooses(it.Key, &sidecar.RestoreOptions{}) {
 			items = append(items, it)
 		}
 	}

@@ -52,7 +52,8 @@ func TestRestoreWithoutArgumentsAsks(t *testing.T) {
 		{nil, []string{"", "", "y"}, "latest", nil, nil},
 		{nil, []string{"0", "all", "y"}, "latest", nil, nil},
 		{nil, []string{"latest", "1", "y"}, "latest", nil, []string{"db/shop"}},
-		{nil, []string{"1", "2", "y"}, id(3), []string{"a/b"}, nil}, // the safety snapshot
+		{nil, []string{"0", "3", "y"}, "latest", []string{"cache"}, nil}, // which an older one holds
+		{nil, []string{"1", "2", "y"}, id(3), []string{"a/b"}, nil},      // the safety snapshot
 		{nil, []string{"2", " 2, 1 ", "y"}, id(2), []string{"a/b"}, []string{"db/shop"}},
 		{nil, []string{id(1)[:6], "", "y"}, id(1), nil, nil},
 		{nil, []string{"9", "00", "2", "7", "x", "1", "y"}, id(2), nil, []string{"db/shop"}},
@@ -71,7 +72,7 @@ func TestRestoreWithoutArgumentsAsks(t *testing.T) {
 }
 
 func TestRestoreWithoutArgumentsThatIsDeclined(t *testing.T) {
-	for _, list := range [][]string{{}, {"q"}, {"0"}, {"0", "q"}, {"x", "y", "z"}, {"99", "98", "97"}, {"0", "4", "5", "-1"}, {"0", ",", ",", ","}, {"0", "", "n"}} {
+	for _, list := range [][]string{{}, {"q"}, {"0"}, {"0", "q"}, {"x", "y", "z"}, {"99", "98", "97"}, {"0", "5", "6", "-1"}, {"0", ",", ",", ","}, {"0", "", "n"}} {
 		f := choosing(4)
 		r := asked(t, f, answers(list...))
 		if r.code != exitFailed || slices.Contains(f.called, "restore") || !strings.Contains(r.stderr, "nothing was touched") {
