@@ -58,6 +58,8 @@ func (a *App) restoreToDir(ctx context.Context, opt RestoreOptions) (report *Res
 		if err := opt.Confirm(r.plan); err != nil {
 			return r.report, err
 		}
+	} else { // nobody is shown the plan
+		r.report.Notes = append(r.report.Notes, r.plan.Warnings...)
 	}
 	return r.report, r.writeAll(ctx)
 }
@@ -225,6 +227,13 @@ func (r *restore) writeTree(ctx context.Context, root *os.Root, to string, src *
 	if err != nil {
 		return err
 	}
+	// By its descriptor from here on: whoever else may write into the directory
+	// could put a link to somewhere else in its place.
+	dir, err := root.Open(to)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // only a handle
 	peer, end, err := volume.Here(ctx)
 	if err != nil {
 		return err
@@ -235,10 +244,10 @@ func (r *restore) writeTree(ctx context.Context, root *os.Root, to string, src *
 		}
 	}()
 	req := r.restoreRequest(src)
-	req.Root, req.Lenient, req.Protected, req.ProtectedPaths = filepath.Join(r.plan.Dir, to), true, nil, nil
+	req.Root, req.Lenient, req.Protected, req.ProtectedPaths = fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), true, nil, nil
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, peer, req)
 	if errors.Is(err, volume.ErrRestorePending) {
-		return fmt.Errorf("an earlier restore into %s was interrupted: remove it, or name another directory", req.Root)
+		return fmt.Errorf("an earlier restore into %s was interrupted: remove it, or name another directory", filepath.Join(r.plan.Dir, to))
 	}
 	if err != nil {
 		return err

@@ -148,6 +148,19 @@ func TestRestoreToADirectoryThatHoldsSomething(t *testing.T) {
 	}
 }
 
+// TestRestoreToANewDirectorySaysWhatIsOlder: nobody is shown the plan.
+func TestRestoreToANewDirectorySaysWhatIsOlder(t *testing.T) {
+	l := newLibrary(t)
+	l.shelve(day(1), nil, shelvedVolume("a", map[string]string{"f": "a"}), shelvedVolume("b", map[string]string{"f": "b"}))
+	failed := shelvedVolume("b", nil)
+	failed.State = manifest.Failed
+	l.shelve(day(2), nil, shelvedVolume("a", map[string]string{"f": "new"}), failed)
+	there, rep, err := l.restoredTo(RestoreOptions{ToDir: l.path("out")})
+	if err != nil || there["volumes/b/f"] != "b" || !strings.Contains(strings.Join(rep.Notes, "\n"), "volume b is of ") {
+		t.Errorf("%q, notes %q, %v", there, rep.Notes, err)
+	}
+}
+
 func TestRestoreToADirectoryOfADamagedDumpWritesNothing(t *testing.T) {
 	l := newLibrary(t)
 	roles := shelvedDump("db", "", map[string]string{"globals.sql": rolesText[:len(rolesText)-60]})
