@@ -260,6 +260,9 @@ func (a *App) recordCopy(dir *state.Dir, name string, change func(*state.CopyHis
 			h.Copies = map[string]state.CopyHistory{}
 		}
 		c := h.Copies[name]
+		if c.Since.IsZero() {
+			c.Since = a.Now()
+		}
 		change(&c)
 		h.Copies[name] = c
 	})

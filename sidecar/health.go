@@ -42,7 +42,7 @@ func (a *App) copiesHealthy(h state.History) error {
 	now := a.Now()
 	for _, c := range a.Settings.Copies {
 		r := h.Copies[c.Name]
-		if text, behind := r.Behind(now); behind && now.Sub(r.BehindSince) > state.Overdue(h.Interval) {
+		if text, behind := r.Behind(now); behind && r.Overdue(h.Interval, now) {
 			errs = append(errs, fmt.Errorf("%s %s", c.Name, text))
 		}
 	}

@@ -40,6 +40,8 @@ func TestHealthOfJobsThatFail(t *testing.T) {
 		"clock set back":       {job: "check", record: state.Job{Since: ago(-400), LastGood: ago(-22)}},
 		"copy behind a while":  {copied: state.CopyHistory{BehindSince: ago(2.9), LastError: "no such bucket"}},
 		"copy behind for long": {copied: state.CopyHistory{BehindSince: ago(3.1), LastError: "no such bucket"}, want: "copy is behind for 74h24m0s"},
+		"a new copy":           {copied: state.CopyHistory{Since: ago(2.9), BehindSince: ago(400)}},
+		"a copy never made":    {copied: state.CopyHistory{Since: ago(3.1), BehindSince: ago(400), LastError: "no such bucket"}, want: "copy is behind for 9600h"},
 	} {
 		s.app.Settings.CheckSchedule = "0 5 * * 3"
 		if c.off {

@@ -15,6 +15,8 @@ type Seen struct {
 // CopyHistory is what the last copying to a copy left.
 type CopyHistory struct {
 	Seen
+	// Since is when something was first to be copied there.
+	Since time.Time `json:"since,omitzero"`
 	// Looked is when the copy was last compared with the repository; zero where
 	// it never could be.
 	Looked time.Time `json:"looked,omitzero"`
@@ -23,6 +25,16 @@ type CopyHistory struct {
 	BehindSince time.Time `json:"behind_since,omitzero"`
 	// LastError is why the last copying failed; empty where it did not.
 	LastError string `json:"last_error,omitempty"`
+}
+
+// Overdue says whether the copy has been behind for too long. A new one has as
+// long, however old the snapshots are that it lacks.
+func (c CopyHistory) Overdue(interval time.Duration, now time.Time) bool {
+	since := c.BehindSince
+	if c.Since.After(since) {
+		since = c.Since
+	}
+	return !c.BehindSince.IsZero() && now.Sub(since) > Overdue(interval)
 }
 
 // Behind says how far the copy is behind, false where it is not.
