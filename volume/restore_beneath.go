@@ -207,3 +207,14 @@ func isAtOrBelow(path, top string) bool {
 	}
 	return strings.HasPrefix(path, top) && (len(path) == len(top) || path[len(top)] == '/')
 }
+
+// readlink reads the target of the symlink at path.
+func (b *beneath) readlink(path string) (target string, err error) {
+	err = b.at(path, func(dir int, name string) error {
+		buf := make([]byte, 4096) // more than the kernel lets a target have
+		n, err := ignoringEINTR(func() (int, error) { return unix.Readlinkat(dir, name, buf) })
+		target = string(buf[:max(n, 0)])
+		return err
+	})
+	return target, err
+}

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sys/unix"
 )
 
 // decider turns what the comparer found into the plan: what is staged, and
@@ -389,15 +387,4 @@ func (d *decider) leave(f *frame) error {
 		return nil
 	}
 	return d.plan.journal.add(op.encode)
-}
-
-// readlink reads the target of the symlink at path.
-func (b *beneath) readlink(path string) (target string, err error) {
-	err = b.at(path, func(dir int, name string) error {
-		buf := make([]byte, 4096) // more than the kernel lets a target have
-		n, err := ignoringEINTR(func() (int, error) { return unix.Readlinkat(dir, name, buf) })
-		target = string(buf[:max(n, 0)])
-		return err
-	})
-	return target, err
 }
