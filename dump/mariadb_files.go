@@ -111,9 +111,14 @@ func (f Facts) dumper() string {
 	return "mariadb-dump"
 }
 
-// myClientSeries reads "mysqldump  Ver 8.0.36 for Linux on x86_64 (...)".
+// myClientSeries reads "mysqldump  Ver 8.0.36 for Linux on x86_64 (...)" and
+// "mysqldump  Ver 10.13 Distrib 5.7.44, for Linux (x86_64)", where the first
+// number is that of the program alone.
 func myClientSeries(version string) (int, error) {
-	_, rest, _ := strings.Cut(version, "Ver ")
+	_, rest, ok := strings.Cut(version, "Distrib ")
+	if !ok {
+		_, rest, _ = strings.Cut(version, "Ver ")
+	}
 	number, _, _ := strings.Cut(rest, " ")
 	return mySeriesOf(number)
 }

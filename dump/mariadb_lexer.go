@@ -52,9 +52,11 @@ const (
 )
 
 const (
-	// myAhead is how far the lexer must see: the longest line of DELIMITER, and
-	// the first line of newer dumps.
-	myAhead = 64
+	// myDelimiter is the one command that dumps have.
+	myDelimiter = "delimiter"
+	// myAhead is how far the lexer must see: the longest line of DELIMITER, the
+	// first line of newer dumps, and a word with what follows it.
+	myAhead = 80
 	// myMaxComment is how much of a comment is kept.
 	myMaxComment = 1024
 )
@@ -175,7 +177,7 @@ func (l *myLexer) between(rest []byte) int {
 		// It could hide statements, and no dump has one there.
 		l.fail(ErrHostileSQL, "a comment that could hide statements")
 		return 1
-	case l.lineStart && len(rest) > 9 && strings.EqualFold(string(rest[:9]), "delimiter"):
+	case l.lineStart && len(rest) > len(myDelimiter) && strings.EqualFold(string(rest[:len(myDelimiter)]), myDelimiter):
 		return l.setDelimiter(rest)
 	}
 	return 0
@@ -197,7 +199,7 @@ func (l *myLexer) setDelimiter(rest []byte) int {
 		l.fail(ErrHostileSQL, "a DELIMITER of another kind")
 		return 1
 	}
-	value := strings.TrimSuffix(string(rest[9:end]), "\r")
+	value := strings.TrimSuffix(string(rest[len(myDelimiter):end]), "\r")
 	mark := strings.TrimLeft(value, " ")
 	if mark == value || mark == "" || len(mark) > 16 || strings.Trim(mark, ";") != "" {
 		l.fail(ErrHostileSQL, "a DELIMITER of another kind")
@@ -241,6 +243,11 @@ func (l *myLexer) inCode(rest []byte) int {
 	case isWordByte(c):
 		for n < len(rest) && isWordByte(rest[n]) {
 			n++
+		}
+		// Wherever "delimiter " stands in code, clients take it for the command,
+		// also in a routine that has a variable of that name. A tab they do not.
+		if n < len(rest) && rest[n] == ' ' && n >= len(myDelimiter) && strings.EqualFold(string(rest[n-len(myDelimiter):n]), myDelimiter) {
+			rest[n] = '\t'
 		}
 	}
 	return n

@@ -82,6 +82,11 @@ func (f *loadFilter) fill() {
 	case err != nil:
 		f.err = fmt.Errorf("read the dump: %w", err)
 	}
+	if f.err != nil {
+		// A client obeys what it has got when its input ends, and the last of
+		// this may be what was refused.
+		f.out.Reset()
+	}
 }
 
 func (f *loadFilter) begin(h myHead) {
