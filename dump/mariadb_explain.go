@@ -27,6 +27,7 @@ var myExplanations = [...]struct{ text, advice string }{
 	{"Can't connect to", myNotReached},
 	{"No space left on device", "no space is left where the server keeps its files"},
 	{"is full", "no space is left where the server keeps its files"},
+	{"log_bin_trust_function_creators", "the server writes a binary log, and then takes only functions that say what they read: set log_bin_trust_function_creators=1 for the restore, as it was when they were made"},
 	{"Unknown collation", "the server is too old for a collation of the dump: use an image as new as the one that the dump was made with"},
 	{"Unknown storage engine", "the server lacks a storage engine that the dump needs: use the image that the dump was made with"},
 	{"Plugin", "the server lacks a plugin that the dump needs: use the image that the dump was made with"},

@@ -99,6 +99,8 @@ func (s peopleStatement) about() (account string, ok bool) {
 	switch {
 	case t.word(0) == "CREATE" && (t.word(1) == "USER" || t.word(1) == "ROLE"):
 		at = 2
+	case t.word(0) == "REVOKE": // MySQL's partial ones
+		at = slices.IndexFunc(t, func(x myToken) bool { return x.word == "FROM" }) + 1
 	case t.word(0) == "GRANT":
 		at = slices.IndexFunc(t, func(x myToken) bool { return x.word == "TO" }) + 1
 	case t.word(0) == "SET" && t.word(1) == "DEFAULT" && t.word(2) == "ROLE":
@@ -146,7 +148,9 @@ func (m MariaDB) RestoreGlobals(req GlobalsRequest) ([]Step, []string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the stored users: %w", err)
 	}
-	var sql bytes.Buffer
+	// A user whose default role comes with its statement is made after those
+	// roles, and changed after it was given them.
+	var sql, makes, late, last bytes.Buffer
 	var notes, created []string
 	touched := map[string]bool{}
 	for _, s := range statements {
@@ -159,23 +163,52 @@ func (m MariaDB) RestoreGlobals(req GlobalsRequest) ([]Step, []string, error) {
 			notes = append(notes, fmt.Sprintf("a statement %.16s ... is left out", s.tokens.word(0)))
 		case s.tokens.word(0) == "CREATE" && !exists:
 			touched[account], created = true, append(created, account)
-			sql.WriteString(s.raw + ";\n")
-		case s.tokens.word(0) == "CREATE" && req.Replace && account != req.Target.Connect:
+			to := &makes
+			if s.defaultRole() {
+				to = &late
+			}
+			to.WriteString(s.raw + ";\n")
+		case s.tokens.word(0) == "CREATE" && req.Replace && account != req.Target.Connect && !myOfImage(account):
 			touched[account] = true
+			to := &makes
+			if s.defaultRole() {
+				to = &last
+			}
 			if !isRole {
-				sql.WriteString(strings.Replace(s.raw, "CREATE", "ALTER", 1) + ";\n")
+				to.WriteString(strings.Replace(s.raw, "CREATE", "ALTER", 1) + ";\n")
 			}
 		case s.tokens.word(0) != "CREATE" && touched[account] && !ofObject:
 			sql.WriteString(s.raw + ";\n")
 		}
 	}
+	makes.Write(late.Bytes())
+	makes.Write(sql.Bytes())
+	makes.Write(last.Bytes())
 	if req.Replace {
 		notes = append(notes, fmt.Sprintf("user %q, which the restore connects as, keeps its password and rights", req.Target.Connect))
 	}
-	if sql.Len() == 0 {
+	if makes.Len() == 0 {
 		return nil, notes, nil
 	}
-	return []Step{peopleStep(req, created, sql.Bytes())}, notes, nil
+	return []Step{peopleStep(req, created, makes.Bytes())}, notes, nil
+}
+
+// defaultRole says whether a CREATE USER names roles.
+func (s peopleStatement) defaultRole() bool {
+	for i := range s.tokens {
+		if s.tokens.word(i) == "DEFAULT" && s.tokens.word(i+1) == "ROLE" {
+			return true
+		}
+	}
+	return false
+}
+
+// myOfImage says whether the image made a user for its own healthcheck, whose
+// password it keeps beside the data: another one would make the service
+// unhealthy.
+func myOfImage(account string) bool {
+	user, _, _ := strings.Cut(account, "@")
+	return user == "healthcheck"
 }
 
 // peopleStep runs the statements. There are no transactions for them: what was
@@ -188,7 +221,7 @@ func peopleStep(req GlobalsRequest, created []string, sql []byte) Step {
 	step := Step{
 		Name:    "globals",
 		Cause:   cause,
-		Command: Command{Argv: req.Target.my(myScript), Stdin: true, Show: req.Target.shownClient() + " (create missing users)"},
+		Command: Command{Argv: req.Target.my(mySecretScript), Stdin: true, Show: req.Target.shownClient() + " (create missing users)"},
 		Input:   InputLiteral,
 		Literal: append(sql, myDoneSQL...),
 	}

@@ -80,6 +80,26 @@ const myQuery = myEnvironment + `sql --raw --execute="$1"
 const myScript = myEnvironment + myWhole + `whole "$@"
 `
 
+// myLoad runs the SQL of a dump. A row that the server took in small pieces, or
+// as bytes, is one statement there, in hexadecimal, and may be larger than the
+// server's max_allowed_packet: that is raised meanwhile, for new sessions, where
+// the user may. A kill leaves it raised until the server starts again.
+const myLoad = myEnvironment + myWhole + `most=1073741824
+was=$(sql --execute='SELECT @@GLOBAL.max_allowed_packet' </dev/null) || exit $?
+if [ "$was" -lt $most ] && sql --execute="SET GLOBAL max_allowed_packet=$most" </dev/null 2>/dev/null; then
+  trap 'sql --execute="SET GLOBAL max_allowed_packet=$was" </dev/null >/dev/null 2>&1' EXIT
+fi
+whole "$@"
+`
+
+// mySecretScript is myScript for SQL that holds password hashes. What the server
+// quotes of a statement that it does not understand is left out.
+const mySecretScript = myEnvironment + myWhole + `text=$( (whole "$@") 2>&1) && exit 0
+code=$?
+printf '%s\n' "$text" | sed -e "/ near '/{" -e "s/ near '.*//" -e q -e '}' >&2
+exit $code
+`
+
 // myReady asks over TCP. A server that refuses the password answers too.
 const myReady = myEnvironment + `admin=$(pick mariadb-admin mysqladmin) || exit 127
 MYSQL_PWD=; unset MYSQL_PWD
