@@ -28,9 +28,10 @@ func (m MariaDB) Restore(req RestoreRequest) ([]Step, error) {
 		}
 	}
 	load := loadNames{database: req.Database, objects: names.act + ".objects", renamed: names.final != req.Database}
-	_, exists := req.Target.Database(names.final)
-	if !exists {
+	mark := ""
+	if _, exists := req.Target.Database(names.final); !exists {
 		load.standIn = myIdent(names.final)
+		mark = "CREATE TABLE " + names.act + ".standin (x INT);\n"
 	}
 	undo := names.command(req.Target, myDiscard, "DROP DATABASE "+names.fresh)
 	stdin := func(script string, more ...string) Command {
@@ -41,12 +42,12 @@ func (m MariaDB) Restore(req RestoreRequest) ([]Step, error) {
 		Cause:   fmt.Sprintf("a new database beside %q, with the recorded character set", names.final),
 		Command: stdin(myScript),
 		Input:   InputLiteral,
-		Literal: []byte(names.createSQL(recorded) + grants + myDoneSQL),
+		Literal: []byte(names.createSQL(recorded) + mark + grants + myDoneSQL),
 		Undo:    &undo,
 	}, {
 		Name:       "load",
 		Cause:      "tables and rows go into the new database; the old one stays as it is",
-		Command:    stdin(myScript, "--database="+names.fresh),
+		Command:    stdin(myLoad, "--database="+names.fresh),
 		Input:      InputDump,
 		Filter:     func(r io.Reader) io.Reader { return newLoadFilter(r, load) },
 		CrashPoint: "mid-restore",

@@ -6,7 +6,11 @@ import "strings"
 // database act what is to be done, and how far it is: "objects" are the makings
 // of triggers, routines, views and events, "tables" the names of the old
 // tables; "ready" says that everything new has been proven and that from now
-// on the restore goes forward, "moved" that the new tables are in place.
+// on the restore goes forward, "moved" that the new tables are in place, and
+// "standin" that before the restore there was no database of its name.
+//
+// What the server says of names is compared by "same": without it "Shop", and
+// on some servers "shöp", would be "shop" too, and lose what belongs to it.
 const myPieces = `act=$1 fresh=$2 old=$3 final=$4 ident=$5 literal=$6
 table() { sql --execute="SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '$act' AND TABLE_NAME = '$1'"; }
 replay() {
@@ -22,8 +26,9 @@ made() {
 }
 tick=$(printf '\140')
 quoted() { printf "CONCAT('$tick', REPLACE(%s, '$tick', '$tick$tick'), '$tick')" "$1"; }
+same() { printf '%s = %s AND (@@lower_case_table_names <> 0 OR CAST(%s AS BINARY) = CAST(%s AS BINARY))' "$1" "$2" "$1" "$2"; }
 untrigger() {
-  made "SELECT CONCAT('DROP TRIGGER IF EXISTS ', $(quoted TRIGGER_SCHEMA), '.', $(quoted TRIGGER_NAME), ';') FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = $1"
+  made "SELECT CONCAT('DROP TRIGGER IF EXISTS ', $(quoted TRIGGER_SCHEMA), '.', $(quoted TRIGGER_NAME), ';') FROM information_schema.TRIGGERS WHERE $(same TRIGGER_SCHEMA "$1")"
 }
 `
 
@@ -56,19 +61,21 @@ SELECT COALESCE(CONCAT('RENAME TABLE ', GROUP_CONCAT(m ORDER BY o, m SEPARATOR '
     WHERE TABLE_SCHEMA = '$fresh' AND TABLE_TYPE IN ('BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED')) AS x;
 PREPARE moves FROM @moves; EXECUTE moves; CREATE TABLE IF NOT EXISTS $act.moved (x INT);"
 hangup() {
-  (made "SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE DB = $literal AND ID <> CONNECTION_ID()" --force) >/dev/null 2>&1
+  (made "SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE $(same DB "$literal") AND ID <> CONNECTION_ID()" --force) >/dev/null 2>&1
 }
 keep() {
   hangup
   made "SET SESSION group_concat_max_len=1073741824;
     SELECT COALESCE(CONCAT('LOCK TABLES ', GROUP_CONCAT($(quoted "$literal"), '.', $(quoted TABLE_NAME), ' WRITE'), ';'), 'DO 0;') FROM information_schema.TABLES
-      WHERE TABLE_SCHEMA = $literal AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
-  there=$(sql --execute="SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = $literal") || exit $?
+      WHERE $(same TABLE_SCHEMA "$literal") AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+  there=$(sql --execute="SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE $(same SCHEMA_NAME "$literal")") || exit $?
   sql --execute="CREATE DATABASE IF NOT EXISTS $old" || exit $?
   if [ "$there" = 0 ]; then sql --execute="CREATE DATABASE $ident" || exit $?; fi
-  text=$(dump --single-transaction --skip-lock-tables --no-create-info --no-data --triggers --skip-comments -- "$final") || exit $?
+  gtid=
+  case $("$dumper" --version) in *MariaDB*) ;; *) gtid=--set-gtid-purged=OFF ;; esac
+  text=$(dump $gtid --single-transaction --skip-lock-tables --no-create-info --no-data --triggers --skip-comments -- "$final") || exit $?
   { printf "INSERT INTO $act.objects (kind, body) VALUES ('old', 0x"; printf %s "$text" | od -An -v -tx1 | tr -d ' \n'; printf ");\n"; } | sql || exit $?
-  sql --execute="INSERT INTO $act.tables SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = $literal AND TABLE_TYPE IN ('BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED');
+  sql --execute="INSERT INTO $act.tables SELECT TABLE_NAME FROM information_schema.TABLES WHERE $(same TABLE_SCHEMA "$literal") AND TABLE_TYPE IN ('BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED');
     CREATE TABLE $act.ready (x INT)" || exit $?
 }
 settled() {
@@ -97,9 +104,9 @@ if [ "$moved" = 0 ]; then
 fi
 made "SELECT CONCAT('ALTER DATABASE ', $(quoted "$literal"), ' CHARACTER SET ', DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';') FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '$fresh'"
 untrigger "$literal"
-made "SELECT CONCAT('DROP ', ROUTINE_TYPE, ' IF EXISTS ', $(quoted ROUTINE_SCHEMA), '.', $(quoted ROUTINE_NAME), ';') FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = $literal ORDER BY ROUTINE_TYPE DESC"
-made "SELECT CONCAT('DROP VIEW IF EXISTS ', $(quoted TABLE_SCHEMA), '.', $(quoted TABLE_NAME), ';') FROM information_schema.VIEWS WHERE TABLE_SCHEMA = $literal"
-made "SELECT CONCAT('DROP EVENT IF EXISTS ', $(quoted EVENT_SCHEMA), '.', $(quoted EVENT_NAME), ';') FROM information_schema.EVENTS WHERE EVENT_SCHEMA = $literal"
+made "SELECT CONCAT('DROP ', ROUTINE_TYPE, ' IF EXISTS ', $(quoted ROUTINE_SCHEMA), '.', $(quoted ROUTINE_NAME), ';') FROM information_schema.ROUTINES WHERE $(same ROUTINE_SCHEMA "$literal") ORDER BY ROUTINE_TYPE DESC"
+made "SELECT CONCAT('DROP VIEW IF EXISTS ', $(quoted TABLE_SCHEMA), '.', $(quoted TABLE_NAME), ';') FROM information_schema.VIEWS WHERE $(same TABLE_SCHEMA "$literal")"
+made "SELECT CONCAT('DROP EVENT IF EXISTS ', $(quoted EVENT_SCHEMA), '.', $(quoted EVENT_NAME), ';') FROM information_schema.EVENTS WHERE $(same EVENT_SCHEMA "$literal")"
 replay "'session', 'schema', 'trigger', 'qualified', 'routine'" --database="$final"
 `
 
@@ -120,12 +127,29 @@ const myDrop = myEnvironment + myPieces + `for name in "$old" "$fresh" "$act"; d
 `
 
 // myDiscard drops what is new, unless the restore is past the point from which
-// it goes forward: then what is there is somebody's data.
-const myDiscard = myEnvironment + myPieces + `ready=$(table ready) || exit $?
+// it goes forward: then what is there is somebody's data. What says how far it
+// is goes first, so that a script of the restore that is still under way, from
+// before a kill, finds nothing to go forward by; the new database goes last,
+// by which whoever comes after a kill sees that there is something to drop.
+//
+// A database that was not there before goes too, unless by now it holds more
+// than the sequences that stood in.
+const myDiscard = myEnvironment + myPieces + `held() {
+  left=$(sql --execute="SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '$old'") || exit $?
+  if [ "$left" != 0 ]; then echo "database $old holds tables" >&2; exit 1; fi
+}
+ready=$(table ready) || exit $?
 if [ "$ready" != 0 ]; then echo "the restore is past its point of no return" >&2; exit 1; fi
-left=$(sql --execute="SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '$old'") || exit $?
-if [ "$left" != 0 ]; then echo "database $old holds tables" >&2; exit 1; fi
-for name in "$fresh" "$old" "$act"; do sql --execute="DROP DATABASE IF EXISTS $name" || exit $?; done
+held
+standin=$(table standin) || exit $?
+if [ "$standin" != 0 ]; then
+  used=$(sql --execute="SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE $(same TABLE_SCHEMA "$literal") AND TABLE_TYPE <> 'SEQUENCE')
+    + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE $(same ROUTINE_SCHEMA "$literal"))") || exit $?
+  [ "$used" != 0 ] || sql --execute="DROP DATABASE IF EXISTS $ident" || exit $?
+fi
+sql --execute="DROP DATABASE IF EXISTS $act" || exit $?
+held
+for name in "$old" "$fresh"; do sql --execute="DROP DATABASE IF EXISTS $name" || exit $?; done
 `
 
 // myNames are the databases of one restore.

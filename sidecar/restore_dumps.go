@@ -105,7 +105,7 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 		delete(r.targets, entry.Service)
 	}
 	if err != nil {
-		done, serr := r.settleDatabase(ctx, engine, entry, container, existed)
+		done, serr := r.settleDatabase(ctx, engine, entry, container, existed, stepOf(err))
 		if serr != nil {
 			// The journal keeps the entry: the next command finds out how far it came.
 			return fmt.Errorf("%w: %w", errUnsettled, errors.Join(err, serr))
@@ -127,7 +127,7 @@ func (r *restore) forgetDatabase() {
 // settleDatabase finds out what a restore came to of which a step failed, for
 // it may be that the answer was lost and not the step, and clears up what it
 // left, also on the way out. done says that the new data is in place.
-func (r *restore) settleDatabase(ctx context.Context, engine dump.Engine, entry state.DatabaseRestore, container string, existed bool) (done bool, err error) {
+func (r *restore) settleDatabase(ctx context.Context, engine dump.Engine, entry state.DatabaseRestore, container string, existed bool, failed string) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*probeTime)
 	defer cancel()
 	outcome, facts, err := r.app.settle(ctx, r.host, engine, entry, container)
@@ -135,7 +135,36 @@ func (r *restore) settleDatabase(ctx context.Context, engine dump.Engine, entry 
 		return false, fmt.Errorf("and what it left in the server is cleared up by the next command, or serve: %w", err)
 	}
 	_, exists := facts.Database(entry.Database)
-	return outcome == dump.OutcomeNew || outcome == dump.OutcomeNothing && exists && !existed, nil
+	return tookEffect(outcome, failed, existed, exists), nil
+}
+
+// swapStep is the name of the step that puts the new data in place.
+const swapStep = "swap"
+
+// tookEffect says whether a restore of which a step failed put the new data in
+// place. Where nothing is left of it, a database that was not there before is
+// the new one only if the swap was under way: before it, whatever has that name
+// came from elsewhere.
+func tookEffect(outcome dump.Outcome, failed string, existed, exists bool) bool {
+	return outcome == dump.OutcomeNew || outcome == dump.OutcomeNothing && failed == swapStep && exists && !existed
+}
+
+// stepError says which step failed.
+type stepError struct {
+	step string
+	err  error
+}
+
+func (e *stepError) Error() string { return e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+// stepOf is the name of the step that failed.
+func stepOf(err error) string {
+	var failed *stepError
+	if !errors.As(err, &failed) {
+		return ""
+	}
+	return failed.step
 }
 
 func (r *restore) runSteps(ctx context.Context, src *sourceItem, engine dump.Engine, container string, steps []dump.Step, out *RestoredItem) error {
@@ -150,7 +179,7 @@ func (r *restore) runSteps(ctx context.Context, src *sourceItem, engine dump.Eng
 			continue
 		}
 		if err != nil {
-			return err
+			return &stepError{s.Name, err}
 		}
 		out.Bytes += size
 	}
