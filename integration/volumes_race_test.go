@@ -104,6 +104,9 @@ func TestF14_WritersRaceWithEachWalk(t *testing.T) {
 		report := p.backup()
 		for _, i := range report.Items {
 			for _, w := range i.Warnings {
+				if strings.HasPrefix(w, "it has ") {
+					continue // the files that are cut off make the volume smaller
+				}
 				if !strings.HasPrefix(w, `"race/`) {
 					t.Errorf("a warning names no path that was raced for: %s", w)
 				}

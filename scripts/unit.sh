@@ -8,4 +8,4 @@ cd "$ROOT"
 
 packages=$(go list ./... | grep -v -e '/integration\(/\|$\)' -e '/bench\(/\|$\)')
 # shellcheck disable=SC2086
-exec go test "$@" $packages
+exec go test -timeout 40m "$@" $packages
