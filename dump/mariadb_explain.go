@@ -12,7 +12,7 @@ var myExplanations = [...]struct{ text, advice string }{
 	{"is not in the container", "the image has no client: dump from a container that has mariadb-dump or mysqldump"},
 	{"references invalid table", myInvalidView},
 	{"Couldn't execute 'SHOW FIELDS FROM", myInvalidView},
-	{"Access denied; you need", "the user lacks a right: give it (SELECT, SHOW VIEW, TRIGGER, EVENT and LOCK TABLES are enough for a dump), or set MARIADB_ROOT_PASSWORD and no label dump.user"},
+	{"Access denied; you need", "the user lacks a right: give it (a dump takes SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES and, in MySQL, SHOW_ROUTINE, all of them ON *.*: what the user may not see is not dumped), or set MARIADB_ROOT_PASSWORD and no label dump.user"},
 	{"Access denied for user", "the user lacks a right on this database: look at the label dump.user"},
 	{"command denied to user", "the user lacks a right: look at the label dump.user"},
 	{"has insufficent privileges", "the user lacks the right to read routines: give SELECT on mysql.*, or set the label dump.user to root"},

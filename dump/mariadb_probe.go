@@ -225,7 +225,7 @@ func (p *myFacts) warn() {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("tables of database %q that are not InnoDB are not dumped as of one moment: %s; convert them by ALTER TABLE ... ENGINE=InnoDB", d.Name, nameList(tables)))
 	}
 	if p.nopeople {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("users and grants are not dumped, because %q may not read them: set MARIADB_ROOT_PASSWORD or its _FILE, or the label dump.user to one that may", p.Connect))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("users and grants are not dumped, nor triggers, events and routines that %q may not see, of which nobody can tell: set MARIADB_ROOT_PASSWORD or its _FILE, or the label dump.user to one that may see all", p.Connect))
 	}
 }
 
