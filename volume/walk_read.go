@@ -95,6 +95,10 @@ func (x *fileReader) readLink(it *item) {
 		x.target = make([]byte, maxTarget+1)
 	}
 	n, err := unix.Readlinkat(it.dir.fd, strings.Clone(it.ent.text()), x.target)
+	if errors.Is(err, unix.EINVAL) { // it is no link any more
+		it.warn(WarnChanged, "became another type of file: not saved")
+		return
+	}
 	if err != nil {
 		it.fail(err, "read the link")
 		return
