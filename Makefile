@@ -40,10 +40,9 @@ race: setup
 integration: image
 	scripts/integration.sh -run '$(RUN)'
 
-# What fails soon comes first; then race and integration at once. The quick
-# tests of check are among those of race.
-test: setup lint image
-	scripts/test.sh
+# In this order, so that what fails soon fails first. The quick tests of check
+# are among those of race.
+test: setup lint race integration
 
 demo: image
 	KEEP='$(KEEP)' scripts/demo.sh
