@@ -151,7 +151,8 @@ const redisThatBalks = `
 // TestF22_RedisRestoreIsOldOrNewWhole: a server that does not come up keeps its
 // old data, and so does one whose restore was killed.
 func TestF22_RedisRestoreIsOldOrNewWhole(t *testing.T) {
-	t.Parallel()
+	// Not parallel: beside others the server was seen to stay down after the
+	// first case, for a reason that is not known yet.
 	r := newRedis(t, "", redisThatBalks)
 	r.redis("EVAL", "for i=1,20000 do redis.call('SET','key'..i,'saved-marker') end", "0")
 	snapshot := r.backup().Snapshot
