@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -15,17 +16,28 @@ import (
 type File struct {
 	Path string // below the volume's root
 	Node *repository.Node
+	// Owner is to whom it is to belong; nil: to whom what it replaces belongs,
+	// or the directory that it comes into.
+	Owner *Owner
 }
 
+// Owner is to whom a file belongs, and its mode.
+type Owner struct{ UID, GID, Mode uint32 }
+
 // RestoreFiles puts files into a volume and leaves the rest of it as it is, but
-// for what req removes, which must lie in a directory with one of the files.
-// Directories that are missing are made.
+// for what req removes, which must lie in a directory with one of the files, and
+// the directories that it empties. Directories that are missing are made.
 func RestoreFiles(ctx context.Context, repo *repository.Repository, files []File, peer *volume.Peer, req volume.RestoreRequest) (*volume.RestoreReport, error) {
-	if len(files) == 0 {
+	if len(files) == 0 && len(req.Empty) == 0 {
 		return nil, errors.New("restore files: there are none")
 	}
 	req.Overlay = true
-	src := &fileSource{source: source{repo: repo, zeros: zeroBlobs(), links: map[fileID]firstName{}}, files: slices.Clone(files)}
+	for _, f := range files {
+		if f.Owner != nil {
+			req.Owned = append(req.Owned, volume.Owned{Path: path.Clean(f.Path), UID: f.Owner.UID, GID: f.Owner.GID, Mode: f.Owner.Mode & 0o7777})
+		}
+	}
+	src := &fileSource{source: source{repo: repo, zeros: zeroBlobs(), links: map[fileID]firstName{}}, files: slices.Clone(files), dirs: req.Empty}
 	for i := range src.files {
 		src.files[i].Path = path.Clean(src.files[i].Path)
 	}
@@ -37,6 +49,7 @@ func RestoreFiles(ctx context.Context, repo *repository.Repository, files []File
 type fileSource struct {
 	source
 	files []File
+	dirs  []string // that are listed, too
 }
 
 func names(path string) []string { return strings.Split(path, "/") }
@@ -61,6 +74,14 @@ func (s *fileSource) Entries(_ context.Context, yield func(volume.Entry, []volum
 			nodes[d] = nil
 		}
 		nodes[f.Path] = f.Node
+	}
+	for _, dir := range s.dirs {
+		for _, d := range append(above(dir), dir) {
+			if nodes[d] != nil {
+				return fmt.Errorf("restore files: %q is to be a file and a directory", d)
+			}
+			nodes[d] = nil
+		}
 	}
 	var paths []string
 	for p := range nodes {

@@ -24,7 +24,7 @@ func TestFilesGoIntoAVolumeAndTheRestStays(t *testing.T) {
 
 	dst := t.TempDir()
 	script(t, dst, "mkdir -p a/b/log z; echo old >a/b/dump; echo stays >a/b.c; echo stays >stays; echo log >a/b/log/1; echo stays >z/stays")
-	files := []File{{"a/b/dump", node}, {"new/dir/log", node}, {"a/b/another", node}}
+	files := []File{{Path: "a/b/dump", Node: node}, {Path: "new/dir/log", Node: node}, {Path: "a/b/another", Node: node}}
 	rep, err := RestoreFiles(t.Context(), b.repo, files, b.peer, volume.RestoreRequest{Root: dst, ID: "files", Remove: []string{"a/b/log", "no/such"}})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestFilesGoIntoAVolumeAndTheRestStays(t *testing.T) {
 	}
 	gone := *node
 	gone.Content = []repository.ID{{1}}
-	if _, err := RestoreFiles(t.Context(), b.repo, []File{{"a/b/dump", &gone}}, b.peer, volume.RestoreRequest{Root: dst, ID: "files"}); !errors.Is(err, repository.ErrNoBlob) {
+	if _, err := RestoreFiles(t.Context(), b.repo, []File{{Path: "a/b/dump", Node: &gone}}, b.peer, volume.RestoreRequest{Root: dst, ID: "files"}); !errors.Is(err, repository.ErrNoBlob) {
 		t.Errorf("content that is missing: %v", err)
 	}
 	script(t, want, "diff -r . "+dst)

@@ -3,6 +3,7 @@ package compose
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -110,27 +111,28 @@ func (p Project) stopOrder(chosen map[string]bool) []string {
 	return slices.DeleteFunc(order, func(name string) bool { return !chosen[name] })
 }
 
-// UsersOf returns the containers that mount the volume, by Docker's name of it,
-// running or not, in the order of services and numbers; services without
+// UsersOf returns the containers that mount a place: a volume, by Docker's name
+// of it, or a path of the host, which is also used by who mounts what is below
+// or above it. They are given running or not, in the order of services and numbers; services without
 // containers, as in a project from a file, count by their own mounts. A
 // container that mounts it twice is there once, read-only only if both are.
-func (p Project) UsersOf(volumeName string) []Use {
+func (p Project) UsersOf(place string) []Use {
 	var uses []Use
 	for _, s := range p.Services {
 		if len(s.Containers) == 0 {
-			uses = addUse(uses, Use{Service: s.Name}, s.Mounts, volumeName)
+			uses = addUse(uses, Use{Service: s.Name}, s.Mounts, place)
 		}
 		for _, c := range s.Containers {
-			uses = addUse(uses, Use{Service: s.Name, Container: c.ID}, c.Mounts, volumeName)
+			uses = addUse(uses, Use{Service: s.Name, Container: c.ID}, c.Mounts, place)
 		}
 	}
 	return uses
 }
 
-func addUse(uses []Use, use Use, mounts []Mount, volumeName string) []Use {
+func addUse(uses []Use, use Use, mounts []Mount, place string) []Use {
 	mounted, readOnly := false, true
 	for _, m := range mounts {
-		if m.Kind == KindVolume && m.Name == volumeName && volumeName != "" {
+		if m.uses(place) {
 			mounted = true
 			readOnly = readOnly && m.ReadOnly
 		}
@@ -140,4 +142,21 @@ func addUse(uses []Use, use Use, mounts []Mount, volumeName string) []Use {
 	}
 	use.ReadOnly = readOnly
 	return append(uses, use)
+}
+
+// uses says whether a mount reaches a place.
+func (m Mount) uses(place string) bool {
+	switch {
+	case place == "":
+		return false
+	case path.IsAbs(place):
+		return m.Kind == KindBind && (Within(m.Source, place) || Within(place, m.Source))
+	}
+	return m.Kind == KindVolume && m.Name == place
+}
+
+// Within says whether a path is dir or below it.
+func Within(p, dir string) bool {
+	p, dir = path.Clean(p), path.Clean(dir)
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }

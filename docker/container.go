@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -65,6 +66,14 @@ type Container struct {
 	// secret.
 	env  *environment
 	argv *[]string
+
+	// What a double of it gets, too.
+	workingDir      string
+	groups          []string
+	capAdd, capDrop []string
+	tmpfs           []string // targets, beside those in Mounts
+	subpaths        bool     // a part of a volume is mounted
+	processLabel    string   // of SELinux
 }
 
 // Mount is a mount of a container.
@@ -252,6 +261,11 @@ func containerOf(r container.InspectResponse) Container {
 		RestartPolicy: string(r.HostConfig.RestartPolicy.Name),
 		StopTimeout:   r.Config.StopTimeout, StopSignal: r.Config.StopSignal,
 		User: r.Config.User, env: &environment{vars: r.Config.Env},
+		workingDir: r.Config.WorkingDir, groups: r.HostConfig.GroupAdd, capAdd: r.HostConfig.CapAdd, capDrop: r.HostConfig.CapDrop,
+		tmpfs: slices.Sorted(maps.Keys(r.HostConfig.Tmpfs)), processLabel: r.ProcessLabel,
+	}
+	for _, m := range r.HostConfig.Mounts {
+		c.subpaths = c.subpaths || m.VolumeOptions != nil && m.VolumeOptions.Subpath != ""
 	}
 	argv := slices.Concat([]string(r.Config.Entrypoint), []string(r.Config.Cmd))
 	c.argv = &argv

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -38,6 +39,9 @@ type HelperSpec struct {
 	// SocketVolume is a volume, SocketBind a host directory, to be mounted
 	// at SocketDir; at most one of them.
 	SocketVolume, SocketBind string
+	// Scratch, where it is set, is a path at which the helper gets disk space of
+	// its own, which goes with it: a volume without a name.
+	Scratch string
 	// CapAdd are the only capabilities that the helper gets.
 	CapAdd []string
 	// CPUs bounds its processor time, in processors; 0 for no bound.
@@ -99,18 +103,26 @@ func (e *Engine) StartHelper(ctx context.Context, spec HelperSpec) (*Helper, err
 
 // startHelper makes one try.
 func (e *Engine) startHelper(ctx context.Context, spec HelperSpec, mounts []mount.Mount, implicit string, limits helperLimits) (*Helper, error) {
-	id, err := e.createHelper(ctx, spec, mounts, limits)
+	return e.startCreated(ctx, spec.volumes(), implicit, func(ctx context.Context) (string, error) {
+		return e.createHelper(ctx, spec, mounts, limits)
+	})
+}
+
+// startCreated creates and starts a container that mounts the volumes. Of one
+// that could not be started nothing is left.
+func (e *Engine) startCreated(ctx context.Context, volumes []string, implicit string, create func(context.Context) (string, error)) (*Helper, error) {
+	id, err := create(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = e.checkImplicit(ctx, spec.volumes(), implicit)
+	err = e.checkImplicit(ctx, volumes, implicit)
 	if err == nil {
 		err = e.once(ctx, "POST /containers/{id}/start", func(ctx context.Context) error {
 			return e.cli.ContainerStart(ctx, id, container.StartOptions{})
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(err, e.RemoveHelper(context.WithoutCancel(ctx), id), e.removeImplicit(ctx, spec.volumes(), implicit))
+		return nil, errors.Join(err, e.RemoveHelper(context.WithoutCancel(ctx), id), e.removeImplicit(ctx, volumes, implicit))
 	}
 	return &Helper{ID: id}, nil
 }
@@ -140,10 +152,53 @@ func (e *Engine) createHelper(ctx context.Context, spec HelperSpec, mounts []mou
 		if errdefs.IsNotFound(err) {
 			return fmt.Errorf("%w: %s (%w)", ErrNoImage, spec.Image, err)
 		}
+		if missing := spec.missingPath(err); missing != "" {
+			return &NoPathError{Path: missing}
+		}
 		id = r.ID
 		return err
 	})
 	return id, err
+}
+
+// HasPath says whether there is anything at a path of the host. A container that
+// mounts it is made for that, and never started.
+func (e *Engine) HasPath(ctx context.Context, spec HelperSpec, p string) (bool, error) {
+	spec.Mounts, spec.SocketVolume, spec.SocketBind = []HelperMount{{Bind: p, Target: "/path", ReadOnly: true}}, "", ""
+	mounts, err := spec.mounts("")
+	if err != nil {
+		return false, fmt.Errorf("look for %s on the host: %w", p, err)
+	}
+	id, err := e.createHelper(ctx, spec, mounts, helperLimits{})
+	var missing *NoPathError
+	switch {
+	case errors.As(err, &missing):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for %s on the host: %w", p, err)
+	}
+	return true, e.RemoveHelper(context.WithoutCancel(ctx), id)
+}
+
+// NoPathError says that a host path that was to be mounted is not there. None is
+// ever created.
+type NoPathError struct{ Path string }
+
+func (e *NoPathError) Error() string { return "there is nothing at " + e.Path + " on the host" }
+
+// missingPath is the path of a mount of which the Engine says that it is not
+// there, or "".
+func (s HelperSpec) missingPath(err error) string {
+	if err == nil || !strings.Contains(err.Error(), "source path does not exist") {
+		return ""
+	}
+	longest := ""
+	for _, m := range s.Mounts {
+		if m.Bind != "" && len(m.Bind) > len(longest) && strings.HasSuffix(strings.TrimSpace(err.Error()), " "+m.Bind) {
+			longest = m.Bind
+		}
+	}
+	return longest
 }
 
 // volumes are the names of the volumes that a helper mounts.
@@ -186,6 +241,9 @@ func (s HelperSpec) mounts(implicit string) ([]mount.Mount, error) {
 		}
 		out = append(out, mm)
 	}
+	if s.Scratch != "" {
+		out = append(out, mount.Mount{Type: mount.TypeVolume, Target: s.Scratch, VolumeOptions: &mount.VolumeOptions{NoCopy: true}})
+	}
 	return out, nil
 }
 
@@ -221,10 +279,11 @@ func (e *Engine) removeImplicit(ctx context.Context, names []string, implicit st
 }
 
 // RemoveHelper kills and removes a helper and waits until it is gone. One that
-// doesn't exist is fine. Its volumes stay.
+// doesn't exist is fine. Its volumes stay, but for its scratch space: with
+// "v" the Engine removes those that have no name.
 func (e *Engine) RemoveHelper(ctx context.Context, id string) error {
 	err := e.retry(ctx, "DELETE /containers/{id}", func(ctx context.Context) error {
-		err := e.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+		err := e.cli.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // gone, or going
 			return nil
 		}

@@ -67,9 +67,12 @@ func (e *Engine) ProjectVolumes(ctx context.Context, project string) ([]Volume, 
 
 // VolumeUsers lists every container of the Engine, of any project, running or
 // not, that mounts the volume, or that binds the host directory where its
-// files lie or one below it.
+// files lie or one below it. An absolute path is a directory of the host.
 func (e *Engine) VolumeUsers(ctx context.Context, name string) ([]Container, error) {
-	v, err := e.Volume(ctx, name)
+	v, err := Volume{Mountpoint: path.Clean(name)}, error(nil)
+	if !path.IsAbs(name) {
+		v, err = e.Volume(ctx, name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +103,7 @@ func (e *Engine) VolumeUsers(ctx context.Context, name string) ([]Container, err
 // uses reports whether a mount reaches the files of a volume.
 func uses(v Volume, kind, name, source string) bool {
 	if kind == "volume" {
-		return name == v.Name
+		return name == v.Name || v.Name == "" && within(source, v.Mountpoint)
 	}
 	if kind != "bind" {
 		return false

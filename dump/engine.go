@@ -64,7 +64,9 @@ type Engine interface {
 	Judge(role Role, item string) Proof
 
 	// Ready is a command that succeeds when the real server answers: over TCP on
-	// 127.0.0.1, which the images' temporary init server does not.
+	// 127.0.0.1, which the images' temporary init server does not. One without
+	// Argv leaves it to the healthcheck, or where there is none to the container
+	// that runs.
 	Ready() Command
 
 	// CanRestore says whether a dump made of one server can go into another.
@@ -100,9 +102,14 @@ type Request struct {
 	Service   string
 	User      string   // empty: the container's own, else the engine's superuser
 	Databases []string // nil: all
+	Paths     []string // of files in the container, or patterns of them; nil: all
+	// ExcludeTableData are patterns of tables whose rows are left out.
+	ExcludeTableData []string
 	// Argv is the command that the container was made with. It may hold
 	// secrets: never shown, never logged.
 	Argv Secrets
+	// Command and RestoreCommand are the labels' own, for the engine "command".
+	Command, RestoreCommand string
 }
 
 // Secrets are texts that may be secret. They print as nothing.
@@ -141,6 +148,12 @@ type Proof interface {
 	Summary() string
 }
 
+// Counter is a Proof that knows how much of what it has seen.
+type Counter interface {
+	// Counts is called after Finish: numbers by what they count ("tables").
+	Counts() map[string]int64
+}
+
 // Role says what a dump file is.
 type Role string
 
@@ -158,6 +171,9 @@ type File struct {
 	Role     Role
 	Command  Command
 	NewProof func() Proof
+	// Copy, where it is set, says of which file in a volume a helper makes it.
+	// Nothing is run for it in the container then; Command says it in words.
+	Copy *Copy
 	// Trim, where it is set, takes away what the client writes beside the
 	// content. It passes EOF on, and makes none of its own.
 	Trim func(io.Reader) io.Reader
@@ -169,7 +185,7 @@ type Input uint8
 // The inputs of a step.
 const (
 	InputNone    Input = iota
-	InputDump          // the stored file with RoleDatabase of the database
+	InputDump          // the stored file that Step.File names, or the one with RoleDatabase
 	InputLiteral       // Step.Literal
 )
 
@@ -179,6 +195,7 @@ type Step struct {
 	Cause   string // why it is there, for the plan
 	Command Command
 	Input   Input
+	File    string // of InputDump: a file's name; "": the one with RoleDatabase
 	Literal []byte // may hold password hashes: never shown, never logged
 	// Filter makes of InputDump what the command reads; nil: it reads it as it
 	// is. An error of it ends the command, like one of the input.
@@ -215,6 +232,8 @@ type RecoverRequest struct {
 	ID       string // the ID of that restore
 	Database string // the name that the restored database was to have
 	Target   Facts  // probed now
+	// Back says that the old data is wanted, wherever it is still there.
+	Back bool
 }
 
 // Outcome says what a recovery comes to.

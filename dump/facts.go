@@ -33,8 +33,21 @@ type Facts struct {
 	Host    string `json:"-"`
 	Connect string `json:"-"`
 
+	// Absent are databases that a label names and that are not there.
+	Absent []Absent `json:"-"`
+
+	// SQLite is what only the engine "sqlite" says.
+	SQLite *SQLiteFacts `json:"sqlite,omitempty"`
 	// Redis is what only the engine "redis" says.
 	Redis *RedisFacts `json:"redis,omitempty"`
+	// Mongo is what only the engine "mongodump" says.
+	Mongo *MongoFacts `json:"mongo,omitempty"`
+	// Command is what only the engine "command" says.
+	Command *CommandFacts `json:"command,omitempty"`
+	// Slapd is what only the engine "slapd" says.
+	Slapd *SlapdFacts `json:"slapd,omitempty"`
+	// Etcd is what only the engine "etcd" says.
+	Etcd *EtcdFacts `json:"etcd,omitempty"`
 }
 
 // Database is what a server says of one database.
@@ -51,13 +64,35 @@ type Database struct {
 	Size           int64  `json:"size"`                 // bytes on disk; -1 where that is not known
 	AllowConn      bool   `json:"allow_conn"`
 	Template       bool   `json:"template,omitempty"`
-	Invalid        bool   `json:"invalid,omitempty"` // left by an interrupted DROP DATABASE
+	// Serializable says that sessions are serializable where they do not say
+	// otherwise: then a dump has to be a state that some order of them gives.
+	Serializable bool `json:"serializable,omitempty"`
+	Invalid      bool `json:"invalid,omitempty"` // left by an interrupted DROP DATABASE
 
 	// Marks are the tables of a database that a restore of ours made, by which
 	// it says how far it is.
 	Marks []string `json:"-"`
 	// ReferredBy are tables of other databases whose foreign keys lead here.
 	ReferredBy []string `json:"-"`
+}
+
+// Of are the facts of one database, where databases have nothing in common;
+// else all of them.
+func (f Facts) Of(name string) Facts {
+	if f.SQLite == nil {
+		return f
+	}
+	only := f
+	only.SQLite, only.Databases, only.Absent = &SQLiteFacts{}, nil, nil
+	for _, file := range f.SQLite.Files {
+		if file.Name == name {
+			only.SQLite.Files = append(only.SQLite.Files, file)
+		}
+	}
+	if d, ok := f.Database(name); ok {
+		only.Databases = []Database{d}
+	}
+	return only
 }
 
 // Database finds a database by its name.

@@ -27,10 +27,24 @@ type FileEngine interface {
 
 // Placement says where a dump goes.
 type Placement struct {
-	// Dir is the directory inside the container in which everything lies.
+	// Volume is the key of the volume in which everything lies, where that is
+	// known. Then no server has to come up with the dump.
+	Volume string
+	// Dir is the directory in which Files and Remove lie: inside the container,
+	// or from the root of Volume.
 	Dir string
 	// Files are names in Dir, each of which becomes the dump.
 	Files []string
 	// Remove are names in Dir that would have the server load something else.
 	Remove []string
+	// Owner is to whom the files are to belong; nil: to whom what they replace
+	// belongs, or their directory.
+	Owner *Owner
+	// Empty are directories inside the container of which all content goes
+	// aside, to come back with the rest; for Load to fill.
+	Empty []string
+	// Load are commands that make the new data, one after the other, in a double
+	// of the service's container while that is down. The first that fails ends
+	// the restore, and the old comes back.
+	Load []Step
 }

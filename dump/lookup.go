@@ -9,13 +9,23 @@ func Lookup(name string) (Engine, bool) {
 		return MariaDB{}, true
 	case MariaDB{MySQL: true}.Name():
 		return MariaDB{MySQL: true}, true
+	case Etcd{}.Name():
+		return Etcd{}, true
 	case Redis{}.Name():
 		return Redis{}, true
+	case Slapd{}.Name():
+		return Slapd{}, true
+	case SQLite{}.Name():
+		return SQLite{}, true
+	case Mongo{}.Name():
+		return Mongo{}, true
+	case ShellCommand{}.Name():
+		return ShellCommand{}, true
 	}
 	return nil, false
 }
 
 // Names lists the engines that are built, in the order of the alphabet.
 func Names() []string {
-	return []string{MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Postgres{}.Name(), Redis{}.Name()}
+	return []string{ShellCommand{}.Name(), Etcd{}.Name(), MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Mongo{}.Name(), Postgres{}.Name(), Redis{}.Name(), Slapd{}.Name(), SQLite{}.Name()}
 }

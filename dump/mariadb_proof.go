@@ -125,6 +125,10 @@ func (p *sqlProof) Finish() error {
 	return nil
 }
 
+// Counts says how many tables have rows. How many rows is not known: a statement
+// has many.
+func (p *sqlProof) Counts() map[string]int64 { return map[string]int64{"tables": p.tables} }
+
 func (p *sqlProof) Summary() string {
 	return fmt.Sprintf("%d tables with rows, %d statements with rows, %d bytes", p.tables, p.rows, p.size)
 }

@@ -44,7 +44,8 @@ func (Postgres) Check(req Request) error {
 			return fmt.Errorf("%w: database %q is named twice", ErrBadRequest, name)
 		}
 	}
-	return nil
+	_, err := parsePatterns(req.ExcludeTableData)
+	return err
 }
 
 func checkName(what, name string) error {

@@ -54,6 +54,8 @@ type archiveProof struct {
 	inData  bool // the table of contents is read
 	atBlock bool // between two blocks: the only place where an archive may end
 
+	lacking *lackingData // judges tables without data; nil: nobody asked
+
 	announced []announcedData // sorted by id once the table of contents is read
 	done      int
 	block     *announcedData
@@ -93,6 +95,7 @@ const (
 	offsetSet       = 2 // has data, at this place
 	offsetNoData    = 3
 	maxText         = 256
+	maxDefinition   = 64 << 10
 	maxHead         = 160
 	maxAnnounced    = 4 << 20 // tables with data in one database
 )
@@ -174,19 +177,28 @@ func (p *archiveProof) perform(op archiveOp) error {
 			}
 			p.text, p.null = p.text[:0], n < 0
 			if n > 0 {
-				p.inText, p.want = true, int(min(n, maxText))
+				p.inText, p.want = true, int(min(n, p.textLimit()))
 				return nil
 			}
 		}
 	}
-	if op.kind == readText && p.number > maxText {
-		p.skip = p.number - maxText
+	if limit := p.textLimit(); op.kind == readText && p.number > limit {
+		p.skip = p.number - limit
 	}
 	p.pc++
 	if op.do == nil {
 		return nil
 	}
 	return op.do(p)
+}
+
+// textLimit is how much of a string is kept: where tables may lack their data,
+// enough to see definitions.
+func (p *archiveProof) textLimit() int64 {
+	if p.lacking != nil && (p.lacking.table || p.lacking.reference) {
+		return maxDefinition
+	}
+	return maxText
 }
 
 func (p *archiveProof) integer(b []byte) (int64, error) {
@@ -251,12 +263,17 @@ func (p *archiveProof) Finish() error {
 	case p.done < len(p.announced):
 		return fmt.Errorf("%w: it ends after %d bytes, between two tables; %d of %d have their data", ErrCutDump, p.size, p.done, len(p.announced))
 	}
-	return nil
+	return p.lacking.finish()
 }
 
 // Summary says what the archive is.
 func (p *archiveProof) Summary() string {
 	return fmt.Sprintf("pg_dump %s of PostgreSQL %s, archive 1.%d: data of %d tables, %d large objects", p.client, p.server, p.minor, p.done, p.objects)
+}
+
+// Counts says how many tables, and the like, have data.
+func (p *archiveProof) Counts() map[string]int64 {
+	return map[string]int64{"tables": int64(p.done), "large_objects": p.objects}
 }
 
 // sortAnnounced makes the entries with data fit for look-up.

@@ -50,20 +50,24 @@ func entryProgram(minor byte) []archiveOp {
 		{readInt, func(p *archiveProof) error { p.hasData = p.number != 0; return nil }},
 		{kind: readText}, // catalogue's OID
 		{kind: readText}, // OID
-		{kind: readText}, // tag
-		{readText, func(p *archiveProof) error { p.blobs = bytes.Equal(p.text, []byte("BLOBS")); return nil }},
+		{readText, func(p *archiveProof) error { p.lacking.takeTag(p.text); return nil }},
+		{readText, func(p *archiveProof) error {
+			p.blobs = bytes.Equal(p.text, []byte("BLOBS"))
+			p.lacking.takeKind(p.text)
+			return nil
+		}},
 		{readInt, (*archiveProof).takeSection},
-		{kind: readText}, // definition
+		{readText, func(p *archiveProof) error { return p.lacking.takeDefinition(p.text, p.number) }},
 		{kind: readText}, // its opposite
 		{kind: readText}, // COPY statement
-		{kind: readText}, // schema
+		{readText, func(p *archiveProof) error { p.lacking.takeSchema(p.text); return nil }},
 		{kind: readText}, // tablespace
 	}
 	if minor >= 14 {
 		ops = append(ops, archiveOp{kind: readText}) // table access method
 	}
 	if minor >= 16 {
-		ops = append(ops, archiveOp{kind: readInt}) // kind of relation
+		ops = append(ops, archiveOp{readInt, func(p *archiveProof) error { p.lacking.takeRelation(p.number); return nil }})
 	}
 	return append(ops,
 		archiveOp{kind: readText}, // owner
@@ -92,6 +96,7 @@ func (p *archiveProof) takeSection() error {
 func (p *archiveProof) takeDependency() error {
 	if !p.null {
 		p.pc--
+		p.lacking.takeDependency(p.text)
 	}
 	return nil
 }
@@ -108,6 +113,9 @@ func (p *archiveProof) takeOffset() error {
 		p.announced = append(p.announced, announcedData{id: uint32(p.entryID), blobs: p.blobs})
 	}
 	p.toc--
+	if err := p.lacking.endEntry(p.entryID); err != nil {
+		return err
+	}
 	return p.nextEntry()
 }
 

@@ -260,7 +260,7 @@ func TestDumpCutBetweenTwoTables(t *testing.T) {
 		t.Errorf("a database without tables: %v", err)
 	}
 	facts := b.facts
-	compressed := databaseCommand(facts, "shop")
+	compressed := databaseCommand(facts, "shop", nil)
 	compressed.Argv = strings.Split(strings.ReplaceAll(strings.Join(compressed.Argv, "\x00"), "--compress=0", "--compress=6"), "\x00")
 	packed, err := s.run(compressed, nil)
 	if err != nil {

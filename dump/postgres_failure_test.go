@@ -163,7 +163,7 @@ func TestPostgresUnprivilegedUser(t *testing.T) {
 	if _, err := (Postgres{}).Restore(RestoreRequest{ID: "a1", Dumped: b.facts, Target: s.facts(req), Database: "mine"}); !errors.Is(err, ErrBadRequest) || !strings.Contains(err.Error(), "CREATEDB") {
 		t.Errorf("without CREATEDB: %v", err)
 	}
-	if _, err := s.run(databaseCommand(s.facts(req), "closed"), nil); err == nil {
+	if _, err := s.run(databaseCommand(s.facts(req), "closed", nil), nil); err == nil {
 		t.Error("a database that the user may not connect to was dumped")
 	} else if stderr, exit := stderrOf(t, err); !strings.Contains((Postgres{}).Explain(stderr, exit), "dump.user") {
 		t.Errorf("%q", stderr)
@@ -281,8 +281,9 @@ func TestF26_RecoverAfterKill(t *testing.T) {
 		}
 		return all
 	}
+	back := false
 	recovered := func() Outcome {
-		r, err := Postgres{}.Recover(RecoverRequest{ID: "f00", Database: "shop", Target: s.facts(Request{})})
+		r, err := Postgres{}.Recover(RecoverRequest{ID: "f00", Database: "shop", Target: s.facts(Request{}), Back: back})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +302,10 @@ func TestF26_RecoverAfterKill(t *testing.T) {
 		}
 		return r.Outcome
 	}
-	for n, want := range []Outcome{OutcomeNothing, OutcomeOld, OutcomeOld, OutcomeNew, OutcomeNothing} {
+	for n, want := range []Outcome{OutcomeNothing, OutcomeOld, OutcomeOld, OutcomeNew, OutcomeNothing, OutcomeOld} {
+		if back = n == 5; back { // the old data is wanted, and was not dropped yet
+			n = 3
+		}
 		s.sql("postgres", "DROP DATABASE shop")
 		s.sql("postgres", "CREATE DATABASE shop")
 		s.sql("shop", "CREATE TABLE old (x int)")
@@ -312,13 +316,14 @@ func TestF26_RecoverAfterKill(t *testing.T) {
 			t.Errorf("killed after %d steps: %s, want %s", n, got, want)
 		}
 		table := "old"
-		if n >= 3 {
+		if n >= 3 && !back {
 			table = "dumped"
 		}
 		if got := s.sql("shop", "SELECT string_agg(relname, ',') FROM pg_class WHERE relnamespace = 'public'::regnamespace"); got != table {
 			t.Errorf("killed after %d steps: tables %s, want %s", n, got, table)
 		}
 	}
+	back = false
 	fresh, old, err := workNames("f00", "shop")
 	if err != nil {
 		t.Fatal(err)

@@ -22,11 +22,22 @@ func (p Postgres) Files(req Request, facts Facts) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
+	patterns, err := parsePatterns(req.ExcludeTableData)
+	if err != nil {
+		return nil, err
+	}
 	files := []File{p.file("globals.sql", globalsItem, RoleGlobals, globalsCommand(facts))}
 	for _, name := range names {
 		base := EscapeName(name)
-		files = append(files,
-			p.file(base+".dump", name, RoleDatabase, databaseCommand(facts, name)),
+		database := p.file(base+".dump", name, RoleDatabase, databaseCommand(facts, name, patterns))
+		if patterns != nil {
+			database.NewProof = func() Proof {
+				proof := newArchiveProof(name)
+				proof.lacking = &lackingData{patterns: patterns}
+				return proof
+			}
+		}
+		files = append(files, database,
 			p.file(base+".properties.sql", name, RoleProperties, propertiesCommand(facts, name)))
 	}
 	return files, nil
@@ -109,12 +120,19 @@ func (f Facts) databaseList() string {
 	return nameList(names)
 }
 
-func databaseCommand(facts Facts, name string) Command {
-	return Command{
-		Argv: shell(pgRunArchive, facts.target("pg_dump", "--format=custom", "--compress=0", "--no-password", dbname(name))...),
-		Gate: true,
-		Show: "pg_dump --format=custom --compress=0 --dbname=" + shown(name),
+func databaseCommand(facts Facts, name string, without []tablePattern) Command {
+	args := []string{"pg_dump", "--format=custom", "--compress=0"}
+	show := strings.Join(args, " ")
+	if d, _ := facts.Database(name); d.Serializable && !facts.Standby {
+		args = append(args, "--serializable-deferrable")
+		show += " --serializable-deferrable"
 	}
+	for _, t := range without {
+		args = append(args, "--exclude-table-data="+t.String())
+		show += " --exclude-table-data=" + shown(t.String())
+	}
+	args = append(args, "--no-password", dbname(name))
+	return Command{Argv: shell(pgRunArchive, facts.target(args...)...), Gate: true, Show: show + " --dbname=" + shown(name)}
 }
 
 // globalsCommand leaves the passwords out where the user may not read them.

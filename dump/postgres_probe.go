@@ -71,7 +71,9 @@ SELECT 4, 'database', x.datname::text, pg_catalog.pg_get_userbyid(x.datdba)::tex
   CASE WHEN t.spcname <> 'pg_default' THEN t.spcname::text END,
   CASE WHEN x.datconnlimit <> -2 AND (pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') OR pg_catalog.has_database_privilege(x.oid, 'CONNECT'))
     THEN pg_catalog.pg_database_size(x.oid)::text END,
-  x.datallowconn::text, x.datistemplate::text, (x.datconnlimit = -2)::text, NULL
+  x.datallowconn::text, x.datistemplate::text, (x.datconnlimit = -2)::text,
+  (pg_catalog.current_setting('default_transaction_isolation') = 'serializable' OR EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s
+    WHERE s.setdatabase IN (0, x.oid) AND 'default_transaction_isolation=serializable' = ANY (s.setconfig)))::text
   FROM pg_catalog.pg_database x JOIN pg_catalog.pg_tablespace t ON t.oid = x.dattablespace, LATERAL pg_catalog.to_jsonb(x) AS j
 ) AS q ORDER BY o, a`
 
@@ -171,7 +173,7 @@ func databaseOf(r []string) (Database, error) {
 	d := Database{
 		Name: r[1], Owner: r[2], Encoding: r[3], Collate: r[4], CType: r[5],
 		Locale: r[7], ICURules: r[8], Tablespace: r[9], Size: -1,
-		AllowConn: r[11] == "true", Template: r[12] == "true", Invalid: r[13] == "true",
+		AllowConn: r[11] == "true", Template: r[12] == "true", Invalid: r[13] == "true", Serializable: r[14] == "true",
 	}
 	switch r[6] {
 	case "", "c":

@@ -13,7 +13,8 @@ func (Postgres) Leftovers(facts Facts) []string {
 	return names
 }
 
-// Recover decides by which databases there are. The swap is one transaction,
+// Recover decides by which databases there are; where the old one is wanted and
+// was not dropped yet, it takes its name back. The swap is one transaction,
 // so the new database and the old one under their working names are never
 // both there after a restore of ours; that, or a name that the restore was to
 // give and that is missing, is somebody's doing.
@@ -39,6 +40,14 @@ func (p Postgres) Recover(req RecoverRequest) (Recovery, error) {
 	switch {
 	case hasFresh && hasOld && hasFinal:
 		return Recovery{}, fmt.Errorf("%w: databases %q, %q and %q are all there; look into them, then drop or rename by hand", ErrAmbiguous, req.Database, fresh, old)
+	case hasOld && hasFinal && req.Back:
+		return Recovery{OutcomeOld, []Step{{
+			Name:    "rename back",
+			Cause:   fmt.Sprintf("the old data of database %q is still there, and is wanted back", req.Database),
+			Command: scriptOnStdin(req.Target, maintenance, "psql (rename "+old+" to "+shown(req.Database)+")"),
+			Input:   InputLiteral,
+			Literal: transaction(rename(req.Database, fresh) + rename(old, req.Database)),
+		}, drop(fresh, "it is not wanted")}}, nil
 	case hasOld && hasFinal:
 		return Recovery{OutcomeNew, []Step{drop(old, "the new data is in place, what it replaced goes")}}, nil
 	case hasOld:

@@ -254,7 +254,8 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// TestPure: this package runs nothing and knows nothing of Docker.
+// TestPure: this package runs nothing and knows nothing of Docker. The one
+// foreign package reads the text of shell commands, and runs none.
 func TestPure(t *testing.T) {
 	entries, err := os.ReadDir(".")
 	if err != nil {
@@ -270,6 +271,12 @@ func TestPure(t *testing.T) {
 		}
 		for _, i := range file.Imports {
 			path, _ := strconv.Unquote(i.Path.Value)
+			if path == "github.com/bmatcuk/doublestar/v4" {
+				continue // it compares a path with a pattern, here too
+			}
+			if path == "mvdan.cc/sh/v3/syntax" {
+				continue // it reads shell commands, and runs none
+			}
 			if strings.Contains(path, ".") || path == "os" || path == "os/exec" || strings.HasPrefix(path, "net") {
 				t.Errorf("%s imports %s", e.Name(), path)
 			}

@@ -161,6 +161,15 @@ func (p *rdbProof) Summary() string {
 	return s
 }
 
+// Counts says how many keys there are, where that is known.
+func (p *rdbProof) Counts() map[string]int64 {
+	keys, _, known := p.counted()
+	if !known {
+		return nil
+	}
+	return map[string]int64{"keys": keys}
+}
+
 // counted says how many keys there are, and how many of them expire some day.
 func (p *rdbProof) counted() (keys, expiring int64, known bool) {
 	return p.walk.keys, p.walk.expiring, p.walk.complete && p.walk.lost == ""

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,7 @@ const commandTime = 4 * time.Minute
 const password = "correct horse battery staple"
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"INTEGRATION_BINARY", "INTEGRATION_IMAGE", "INTEGRATION_POSTGRES_IMAGE", "INTEGRATION_REDIS_IMAGE", "INTEGRATION_FILES_IMAGE", "INTEGRATION_DEBIAN_IMAGE", "INTEGRATION_VERSITYGW"} {
+	for _, name := range []string{"INTEGRATION_BINARY", "INTEGRATION_IMAGE", "INTEGRATION_POSTGRES_IMAGE", "INTEGRATION_REDIS_IMAGE", "INTEGRATION_ETCD_IMAGE", "INTEGRATION_SQLITE_IMAGE", "INTEGRATION_SLAPD_IMAGE", "INTEGRATION_FILES_IMAGE", "INTEGRATION_DEBIAN_IMAGE", "INTEGRATION_VERSITYGW"} {
 		if os.Getenv(name) == "" {
 			fmt.Fprintf(os.Stderr, "%s is not set: run the tests by \"make integration\"\n", name)
 			os.Exit(2)
@@ -89,7 +90,11 @@ func repositoryRoot(t testing.TB) string {
 // crashImage is the shipped image but for the build tag that lets it be killed
 // at a named point. It is built once.
 var crashImage = sync.OnceValues(func() (string, error) {
-	const tag = "ripplebak-it/crashpoints:latest"
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return "", err
+	}
+	tag := fmt.Sprintf("ripplebak-it/crashpoints:%08x", crc32.ChecksumIEEE([]byte(root))) // checkouts do not share one
 	dir, err := os.MkdirTemp("", "ripplebak-it-")
 	if err != nil {
 		return "", err

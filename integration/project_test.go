@@ -37,6 +37,9 @@ func newProject(t testing.TB, yaml string) *project {
 		"RIPPLEBAK_IMAGE":    os.Getenv("INTEGRATION_IMAGE"),
 		"POSTGRES_IMAGE":     os.Getenv("INTEGRATION_POSTGRES_IMAGE"),
 		"REDIS_IMAGE":        os.Getenv("INTEGRATION_REDIS_IMAGE"),
+		"ETCD_IMAGE":         os.Getenv("INTEGRATION_ETCD_IMAGE"),
+		"SQLITE_IMAGE":       os.Getenv("INTEGRATION_SQLITE_IMAGE"),
+		"SLAPD_IMAGE":        os.Getenv("INTEGRATION_SLAPD_IMAGE"),
 		"FILES_IMAGE":        os.Getenv("INTEGRATION_FILES_IMAGE"),
 	}}
 	backup, err := os.ReadFile(filepath.Join(repositoryRoot(t), "docker-compose.backup.yml"))
@@ -176,6 +179,16 @@ func (r backupReport) item(kind, service, name string) (state, text string) {
 		}
 	}
 	return "", ""
+}
+
+// data counts the items but for the project's own files, which each backup has.
+func (r backupReport) data() (n int) {
+	for _, i := range r.Items {
+		if i.Kind != "config" {
+			n++
+		}
+	}
+	return n
 }
 
 // backup runs a backup that has to succeed.

@@ -6,8 +6,12 @@ import (
 )
 
 func (p *parser) dump(value string) {
-	v, ok := p.choose(value, engines(), engineMeant(value))
-	if ok && p.available(v) {
+	v, ok := p.choose(value, append(engines(), noDump), engineMeant(value))
+	switch {
+	case !ok:
+	case v == noDump:
+		p.spec.NoDump = true
+	case p.available(v):
 		p.engine().Engine = v
 	}
 }
@@ -80,15 +84,40 @@ func hasDots(name string) bool {
 	return false
 }
 
+// excludeTableData bounds the characters of patterns; what they mean is for the
+// engine to say.
+func (p *parser) excludeTableData(value string) {
+	d := p.engine()
+	var chosen []string
+	for _, item := range p.items(value) {
+		switch {
+		case len(item) > maxName:
+			p.problem(item, "is longer than "+itoa(maxName)+" bytes", "")
+		case strings.HasPrefix(item, "-"):
+			p.problem(item, "begins with a dash, so it would be taken for an option", "")
+		case strings.ContainsAny(item, "\\;|&<>`'(){}[]+^!/="):
+			p.problem(item, `has a character that stands in no pattern of tables: there are *, ?, and "" around names that are not in lower case`, "")
+		default:
+			chosen = append(chosen, item)
+		}
+	}
+	d.ExcludeTableData = chosen
+}
+
 func (p *parser) paths(value string) {
 	d := p.engine()
 	var chosen []string
 	for _, item := range p.items(value) {
-		if p.absolute(item) {
-			chosen = append(chosen, path.Clean(item))
+		if !p.absolute(item) {
+			continue
 		}
+		if reason, near := badPattern(item); reason != "" {
+			p.problem(item, reason, near)
+			continue
+		}
+		chosen = append(chosen, path.Clean(item))
 	}
-	if chosen != nil && p.available("") {
+	if chosen != nil {
 		d.Paths = chosen
 	}
 }

@@ -30,6 +30,7 @@ func serviceKeys() []key {
 		{name: "dump", parse: (*parser).dump},
 		{name: "dump.databases", parse: (*parser).databases},
 		{name: "dump.user", parse: (*parser).user},
+		{name: "dump.exclude-table-data", parse: (*parser).excludeTableData},
 		{name: "dump.path", parse: (*parser).paths},
 		{name: "dump.command", parse: (*parser).dumpCommand, command: true},
 		{name: "restore.command", parse: (*parser).restoreCommand, command: true},
@@ -59,10 +60,8 @@ func volumeKeys() []key {
 func notAvailable(name, value string) bool {
 	switch name {
 	case "dump":
-		return !slices.Contains([]string{"pg_dump", "mariadb-dump", "mysqldump", "redis"}, value)
-	case "binds":
-		return value != "none"
-	case "dump.path", "dump.command", "restore.command", "schedule":
+		return !slices.Contains([]string{"pg_dump", "mariadb-dump", "mysqldump", "redis", "etcd", "sqlite", "slapd", "command", "mongodump"}, value)
+	case "schedule":
 		return true
 	}
 	return false
@@ -70,8 +69,11 @@ func notAvailable(name, value string) bool {
 
 // engines are the values of ripplebak.dump.
 func engines() []string {
-	return []string{"pg_dump", "mariadb-dump", "mysqldump", "mongodump", "redis", "sqlite", "neo4j", "command"}
+	return []string{"pg_dump", "mariadb-dump", "mysqldump", "mongodump", "redis", "etcd", "sqlite", "slapd", "neo4j", "command"}
 }
+
+// noDump is the value of ripplebak.dump that refuses a dump.
+const noDump = "none"
 
 // engineMeant finds the engine that somebody means who writes the name of the
 // database or of a tool that is near.
@@ -87,8 +89,12 @@ func engineMeant(value string) string {
 		return "mongodump"
 	case "redis-cli", "rdb", "valkey", "keydb":
 		return "redis"
+	case "etcdctl", "etcdutl", "etcd3":
+		return "etcd"
 	case "sqlite3", "litestream":
 		return "sqlite"
+	case "openldap", "ldap", "slapcat":
+		return "slapd"
 	case "neo4j-admin":
 		return "neo4j"
 	case "shell", "sh", "script", "cmd", "exec":

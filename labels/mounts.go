@@ -29,7 +29,7 @@ func (p *parser) volumes(value string) {
 // binds resolves the label against the service's bind mounts, which are named
 // by their targets only: a path of the host is nothing a label may speak of.
 func (p *parser) binds(value string) {
-	chosen := p.selection(value, func(item string) (string, bool) {
+	p.spec.Binds = p.selection(value, func(item string) (string, bool) {
 		for _, m := range p.mounts {
 			if m.Kind == KindBind && isTarget(m, item) {
 				return path.Clean(m.Target), true
@@ -38,9 +38,6 @@ func (p *parser) binds(value string) {
 		p.noBind(item)
 		return "", false
 	})
-	if chosen.Mode == Default || p.available(value) {
-		p.spec.Binds = chosen
-	}
 }
 
 // selection reads all, none or a list of which each item is resolved. It has

@@ -46,6 +46,7 @@ func Parse(src Source) (Spec, []Problem) {
 		p.one(label, value)
 	}
 	p.together()
+	p.spec.Asked = p.enabled != nil && *p.enabled
 	p.spec.Enabled = p.spec.Labelled && (p.enabled == nil || *p.enabled)
 	return p.spec, p.problems
 }

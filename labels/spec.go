@@ -43,7 +43,14 @@ type Spec struct {
 	Enabled bool
 	// Labelled says whether any label of ours counted, also enable=false.
 	Labelled bool
-	Dump     *Dump // nil: no dump
+	// Asked says that ripplebak.enable is "true" in so many words: then what is
+	// not labelled further may be recognised.
+	Asked bool
+	// Auto says that no label but RIPPLEBAK_AUTO enabled the service.
+	Auto bool
+	Dump *Dump // nil: no dump
+	// NoDump says that none is to be made, whatever the service may run.
+	NoDump   bool
 	Volumes  Selection
 	Binds    Selection
 	Exclude  []string // doublestar patterns, unescaped; a leading "/" anchors
@@ -60,10 +67,15 @@ type Spec struct {
 
 // Dump is a database, or whatever else answers with a dump of itself.
 type Dump struct {
-	Engine    string
+	Engine string
+	// Cause says why there is a dump that no label names: the engine was
+	// recognised. Empty: by the label.
+	Cause     string
 	Databases []string // nil: all
 	User      string   // empty: the image's own, else the engine's superuser
-	Paths     []string // absolute paths inside the container, for file engines
+	// ExcludeTableData are patterns of tables whose rows are left out.
+	ExcludeTableData []string
+	Paths            []string // absolute paths inside the container, for file engines
 	// Command and RestoreCommand belong to the engine "command" only.
 	Command        string
 	RestoreCommand string

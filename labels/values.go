@@ -84,12 +84,14 @@ func (p *parser) together() {
 	if d == nil {
 		return
 	}
-	engineIsWrong := p.seen["dump"] && d.Engine == ""
+	engineIsWrong := p.seen["dump"] && d.Engine == "" && !p.spec.NoDump
 	p.current = key{command: true}
-	for _, name := range []string{"dump.command", "dump.databases", "dump.path", "dump.user", "restore.command"} {
+	for _, name := range []string{"dump.command", "dump.databases", "dump.exclude-table-data", "dump.path", "dump.user", "restore.command"} {
 		takes := takes(d.Engine, name)
 		switch {
 		case engineIsWrong:
+		case p.seen[name] && p.spec.NoDump:
+			p.about(name, "does not go with "+Prefix+"dump "+noDump)
 		case p.seen[name] && d.Engine == "":
 			p.about(name, "needs "+Prefix+"dump beside it")
 		case p.seen[name] && takes == no:
@@ -131,9 +133,13 @@ func takes(engine, name string) use {
 		case "pg_dump", "mariadb-dump", "mysqldump", "mongodump", "redis":
 			return may
 		}
+	case "dump.exclude-table-data":
+		if engine == "pg_dump" {
+			return may
+		}
 	case "dump.path":
 		if engine == "sqlite" {
-			return must
+			return may
 		}
 	case "dump.command":
 		if engine == "command" {

@@ -72,6 +72,9 @@ type Manifest struct {
 	Only []string `json:"only,omitempty"`
 	// Unlabelled are services with data that the run did not save.
 	Unlabelled []Unlabelled `json:"unlabelled,omitempty"`
+	// Overwritten is what a safety snapshot was made for; nil in others, and in
+	// those of earlier versions.
+	Overwritten *Overwritten `json:"overwritten,omitempty"`
 	// Recovery is what it takes to get at the snapshot again; nil in those of
 	// earlier versions.
 	Recovery *Recovery `json:"recovery,omitempty"`
@@ -127,6 +130,7 @@ type Item struct {
 
 	DumpInfo   *DumpInfo   `json:"dump,omitempty"`
 	VolumeInfo *VolumeInfo `json:"volume,omitempty"`
+	ConfigInfo *ConfigInfo `json:"config,omitempty"`
 }
 
 // DumpInfo is what a restore of a dump has to know.
@@ -139,6 +143,8 @@ type DumpInfo struct {
 	// Facts is what the engine said of the server and its databases when
 	// the dump was made; its shape belongs to the engine.
 	Facts json.RawMessage `json:"facts,omitempty"`
+	// ExcludeTableData are patterns of tables whose rows are not in the dump.
+	ExcludeTableData []string `json:"exclude_table_data,omitempty"`
 	// Volumes are the keys of the volumes that hold the engine's own files.
 	Volumes []string `json:"volumes,omitempty"`
 }
@@ -150,9 +156,16 @@ type DumpFile struct {
 	Size int64  `json:"size"`
 }
 
-// VolumeInfo is what a restore and the next backup of a volume have to know.
+// HostService stands for the service of a bind that is a path of the host, which
+// the sidecar's settings name.
+const HostService = "_host"
+
+// VolumeInfo is what a restore and the next backup of a volume, or of a bind,
+// have to know.
 type VolumeInfo struct {
-	DockerName string            `json:"docker_name"`
+	// DockerName is that of a volume, HostPath the directory of a bind.
+	DockerName string            `json:"docker_name,omitempty"`
+	HostPath   string            `json:"host_path,omitempty"`
 	Driver     string            `json:"driver,omitempty"`
 	Options    map[string]string `json:"options,omitempty"`
 	// Withheld says that Options lack a password, which no manifest holds:
@@ -185,11 +198,15 @@ func (i Item) Key() string {
 }
 
 // Key names an item uniquely within a project. A dump without a name is what
-// belongs to no database of its service: its globals.
+// belongs to no database of its service: its globals. There is one config.
 func Key(kind Kind, service, name string) string {
 	switch {
+	case kind == Config && name == "":
+		return string(kind)
 	case kind == Volume || kind == Config:
 		return string(kind) + " " + name
+	case kind == Bind:
+		return string(kind) + " " + service + ":" + name
 	case kind == Dump && name == "":
 		return string(kind) + " " + service + " (globals)"
 	default:

@@ -87,8 +87,17 @@ func describe(it Item) string {
 		says = append(says, fmt.Sprintf("roles and the like of service %s, by %s", cell(it.Service), text(it.DumpInfo.Engine)))
 	case it.DumpInfo != nil:
 		says = append(says, fmt.Sprintf("a database of service %s, by %s from a server of version %s; the server that takes it must not be older", cell(it.Service), text(it.DumpInfo.Engine), text(it.DumpInfo.ServerVersion)))
+	case it.ConfigInfo != nil:
+		says = append(says, "the project's own files, from "+cell(it.ConfigInfo.WorkingDir)+"; no restore overwrites them")
 	case it.VolumeInfo != nil:
-		says = append(says, "the volume "+cell(it.VolumeInfo.DockerName))
+		if it.VolumeInfo.HostPath != "" {
+			says = append(says, "the directory "+cell(it.VolumeInfo.HostPath)+" of the host")
+		} else {
+			says = append(says, "the volume "+cell(it.VolumeInfo.DockerName))
+		}
+		if it.Service == HostService {
+			says = append(says, "restored only when it is named")
+		}
 		if len(it.VolumeInfo.UsedBy) > 0 {
 			says = append(says, "used by "+list(it.VolumeInfo.UsedBy, cell))
 		}
@@ -176,6 +185,9 @@ func (b *runbook) needs() {
 	if len(r.Files) > 0 {
 		where += " (" + list(r.Files, code) + ")"
 	}
+	if b.hasConfig() {
+		where += "; they are in the backup, as the item `config`"
+	}
 	b.line("- The compose files and `.env`%s", where)
 	b.line("- A machine with Docker and Compose, and the image of ripplebak\n")
 }
@@ -184,11 +196,26 @@ func (b *runbook) needs() {
 func (b *runbook) newMachine() {
 	b.line("## On a new machine\n")
 	b.line("1. Put the compose files and `.env` into a folder named %s, unless they have a `name:`. Set the variables above in `.env`, and where the repository is.", code(b.m.Project))
+	b.configFiles()
 	b.line("2. See that the repository opens, and what it has:\n\n       %s\n", b.command("snapshots"))
 	b.line("3. Have Compose make the containers, the networks and the empty volumes, and start the databases:\n\n       docker compose up -d\n")
 	b.line("4. See what would be restored, then restore it:\n\n       %s\n       %s\n", b.command("restore", "--dry-run", b.snapshot), b.command("restore", b.snapshot))
 	b.line("   Whole: %s in %d items. What is restored is verified first; services are stopped and started as needed.", units.BytesSize(float64(b.total())), b.count())
 	b.line("5. Look whether everything runs, and make the first backup here:\n\n       docker compose ps\n       %s\n", b.command("backup"))
+}
+
+// configFiles says where the project's own files were.
+func (b *runbook) configFiles() {
+	for _, it := range b.m.Items {
+		if it.ConfigInfo == nil || !stored(it) {
+			continue
+		}
+		b.line("\n   Where there is no project yet, the binary of ripplebak alone gives these files back (`ripplebak restore --to-dir DIR`), and so does restic, as below:\n")
+		for _, f := range it.ConfigInfo.Files {
+			b.line("   - %s, %s, from %s", code("config/"+f.Path), text(f.Role), code(f.Source))
+		}
+		b.line("")
+	}
 }
 
 func (b *runbook) total() (bytes int64) {
@@ -216,6 +243,10 @@ func (b *runbook) single() {
 	for _, it := range b.m.Items {
 		switch {
 		case !stored(it):
+		case it.Kind == Config:
+			b.line("    %s > config.tar", b.command("export", b.snapshot, it.Key()))
+		case it.Kind == Bind:
+			b.line("    %s", b.command("restore", "--service", it.Service, b.snapshot))
 		case it.Kind == Volume:
 			b.line("    %s", b.command("restore", "--volume", it.Name, b.snapshot))
 		case it.Kind == Dump && it.Name != "":

@@ -11,23 +11,40 @@ import (
 
 // server is a kind of database that is known by its image.
 type server struct {
-	name  string // for people
-	words []string
-	label string // what saves it; empty where this version has nothing
+	name  string   // for people
+	words []string // in the last element of an image's name: it may be one
+	label string   // what saves it; empty where this version has nothing
+
+	// images are last elements of names that can be nothing else. For these
+	// engine is the dump that is made where nobody says which; empty: none.
+	images []string
+	engine string
 }
 
+// servers is the table. The images of each are what its engine was written
+// for: names in which more than the server may be (redis-stack with its
+// modules), or clusters of which one node has but a part, are hints only. etcd
+// has no engine here, because only a member that is alone is restored from its
+// dump.
 func servers() []server {
 	return []server{
-		{"PostgreSQL", []string{"postgres", "postgresql", "postgis", "timescaledb", "pgvector", "pgvecto", "citus", "paradedb", "spilo"}, "ripplebak.dump: pg_dump"},
-		{"MariaDB", []string{"mariadb"}, "ripplebak.dump: mariadb-dump"},
-		{"MySQL", []string{"mysql", "percona"}, "ripplebak.dump: mysqldump"},
-		{"MongoDB", []string{"mongo", "mongodb"}, ""},
-		{"Redis", []string{"redis", "valkey", "keydb"}, "ripplebak.dump: redis"},
-		{"Dragonfly", []string{"dragonfly"}, ""},
-		{"Neo4j", []string{"neo4j"}, ""},
-		{"InfluxDB", []string{"influxdb"}, ""},
-		{"ClickHouse", []string{"clickhouse"}, ""},
-		{"Elasticsearch", []string{"elasticsearch", "opensearch"}, ""},
+		{name: "PostgreSQL", label: "ripplebak.dump: pg_dump",
+			words:  []string{"postgres", "postgresql", "postgis", "timescaledb", "pgvector", "pgvecto", "citus", "paradedb", "spilo"},
+			images: []string{"postgres", "postgresql", "postgresql-repmgr", "postgis", "timescaledb", "timescaledb-ha", "pgvector", "pgvecto-rs", "vchord-postgres", "citus", "paradedb"}, engine: "pg_dump"},
+		{name: "MariaDB", label: "ripplebak.dump: mariadb-dump",
+			words: []string{"mariadb"}, images: []string{"mariadb", "mariadb-galera"}, engine: "mariadb-dump"},
+		{name: "MySQL", label: "ripplebak.dump: mysqldump",
+			words: []string{"mysql", "percona"}, images: []string{"mysql", "mysql-server", "percona", "percona-server"}, engine: "mysqldump"},
+		{name: "MongoDB", label: "ripplebak.dump: mongodump", words: []string{"mongo", "mongodb"}},
+		{name: "Redis", label: "ripplebak.dump: redis",
+			words: []string{"redis", "valkey", "keydb"}, images: []string{"redis", "valkey", "keydb"}, engine: "redis"},
+		{name: "etcd", label: "ripplebak.dump: etcd", words: []string{"etcd"}},
+		{name: "OpenLDAP", label: "ripplebak.dump: slapd", words: []string{"openldap", "slapd"}},
+		{name: "Dragonfly", words: []string{"dragonfly"}},
+		{name: "Neo4j", words: []string{"neo4j"}},
+		{name: "InfluxDB", words: []string{"influxdb"}},
+		{name: "ClickHouse", words: []string{"clickhouse"}},
+		{name: "Elasticsearch", words: []string{"elasticsearch", "opensearch"}},
 	}
 }
 
@@ -79,7 +96,7 @@ func unlabelled(in Input, items []Item) []Unlabelled {
 	}
 	refused := func(key string) bool { e := in.VolumeSpecs[key].Enabled; return e != nil && !*e }
 	for _, s := range in.Project.Services {
-		if in.Specs[s.Name].Labelled {
+		if spec := in.Specs[s.Name]; spec.Labelled || spec.Enabled {
 			continue
 		}
 		var holds []string
@@ -134,7 +151,11 @@ func (p *Plan) checkCopies(in Input) {
 					p.warn("%s: holds the files of the database of service %q and is copied while that runs: the copy may not start, the dumps are what counts; to have both, put ripplebak.during: stop on it", it.Key, name)
 				}
 			case ok:
-				p.warn("%s: service %q looks like %s and writes to it while it is copied: the copy may not start; put %s on the service", it.Key, name, db.name, db.advice())
+				advice := db.advice()
+				if spec.NoDump {
+					advice = "ripplebak.during: stop"
+				}
+				p.warn("%s: service %q looks like %s and writes to it while it is copied: the copy may not start; put %s on the service", it.Key, name, db.name, advice)
 			}
 		}
 	}

@@ -19,7 +19,10 @@ import (
 const AllDatabases = "all"
 
 func dumpRequest(spec labels.Spec) dump.Request {
-	return dump.Request{Service: spec.Service, User: spec.Dump.User, Databases: spec.Dump.Databases}
+	return dump.Request{
+		Service: spec.Service, User: spec.Dump.User, Databases: spec.Dump.Databases, Paths: spec.Dump.Paths,
+		Command: spec.Dump.Command, RestoreCommand: spec.Dump.RestoreCommand, ExcludeTableData: spec.Dump.ExcludeTableData,
+	}
 }
 
 // addDumps adds the dumps of each enabled service, databases in the order of
@@ -39,6 +42,10 @@ func (p *Plan) addDumps(in Input, order []string) {
 			p.problem("service %q: label ripplebak.dump: %v", name, err)
 			continue
 		}
+		if service, _ := in.Project.Service(name); !p.checkPaths(service, spec) {
+			continue
+		}
+		first := len(p.Items)
 		switch probe := in.Probes[name]; {
 		case probe.Missing != "":
 			p.problem("service %q: label ripplebak.dump: %s", name, probe.Missing)
@@ -51,6 +58,28 @@ func (p *Plan) addDumps(in Input, order []string) {
 		default:
 			p.addAsked(in, engine, spec, probe)
 		}
+		if dump.Offline(engine) {
+			p.offline(in, name, p.Items[first:])
+		}
+	}
+}
+
+// offline marks the dumps of a service that are made while it is down. A double
+// sees nothing of what lies in the service's container itself.
+func (p *Plan) offline(in Input, name string, items []Item) {
+	for i := range items {
+		items[i].Dump.Offline = true
+	}
+	service, _ := in.Project.Service(name)
+	probe := in.Probes[name]
+	if probe.Err != nil || probe.Missing != "" || probe.Later != "" {
+		return
+	}
+	for _, dir := range probe.Facts.DataDirs {
+		if nearestMount(service, path.Clean(dir)) == "" {
+			p.problem("service %q: label ripplebak.dump: it keeps %s in the container itself, and its dump is made in another one, which sees its volumes only: mount a volume there", name, dir)
+			return
+		}
 	}
 }
 
@@ -62,7 +91,9 @@ func (p *Plan) addAsked(in Input, engine dump.Engine, spec labels.Spec, probe Pr
 	var broken []string
 	why := map[string]error{}
 	for _, n := range spec.Dump.Databases {
-		if _, err := engine.Files(dump.Request{Service: request.Service, User: request.User, Databases: []string{n}}, probe.Facts); err != nil {
+		one := request
+		one.Databases = []string{n}
+		if _, err := engine.Files(one, probe.Facts); err != nil {
 			broken, why[n] = append(broken, n), err
 		}
 	}
@@ -71,6 +102,10 @@ func (p *Plan) addAsked(in Input, engine dump.Engine, spec labels.Spec, probe Pr
 	}
 	service, _ := in.Project.Service(spec.Service)
 	err := p.addFiles(engine, spec, request, probe, dataVolumes(service, probe.Facts.DataDirs))
+	p.addAbsent(spec, probe.Facts.Absent)
+	if err != nil && probe.Facts.Absent != nil {
+		return // which says it
+	}
 	if err != nil {
 		p.addUnasked(spec, func(i *Item) { i.Broken = err.Error() })
 		return
@@ -103,7 +138,7 @@ func (p *Plan) addFiles(engine dump.Engine, spec labels.Spec, request dump.Reque
 		i, ok := at[name]
 		if !ok {
 			it := newDump(spec, name)
-			it.Dump.Container, it.Dump.Facts, it.Dump.Request, it.Dump.DataVolumes = probe.Container, probe.Facts, request, volumes
+			it.Dump.Container, it.Dump.Facts, it.Dump.Request, it.Dump.DataVolumes = probe.Container, probe.Facts.Of(f.Item), request, volumes
 			i = len(p.Items)
 			at[name] = i
 			p.Items = append(p.Items, it)
@@ -124,9 +159,16 @@ func newDump(spec labels.Spec, name string) Item {
 		Kind:    manifest.Dump,
 		Service: spec.Service,
 		Name:    name,
-		Cause:   "label ripplebak.dump=" + spec.Dump.Engine,
-		Dump:    &DumpItem{Engine: spec.Dump.Engine, Request: dumpRequest(spec), Commands: []string{}},
+		Cause:   dumpCause(spec.Dump),
+		Dump:    &DumpItem{Engine: spec.Dump.Engine, Request: dumpRequest(spec), Commands: []string{}, Restore: spec.Dump.RestoreCommand},
 	}
+}
+
+func dumpCause(d *labels.Dump) string {
+	if d.Cause != "" {
+		return d.Cause
+	}
+	return "label ripplebak.dump=" + d.Engine
 }
 
 // addUnasked adds what is known of a dump whose database has not answered: the

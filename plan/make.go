@@ -21,12 +21,18 @@ func Make(in Input) *Plan {
 		Operations: []Operation{},
 	}
 	order := p.order(in.Project)
+	p.dropUnusable(&in)
 	p.addDumps(in, order)
 	p.addVolumes(in, order)
+	p.addBinds(in)
+	p.addHostPaths(in)
+	p.addConfig(in)
 	p.Unlabelled = unlabelled(in, p.Items)
 	p.checkSelection(in)
 	p.applySelection(in)
+	p.dumpOnce()
 	p.applyPolicies(in)
+	p.leaveOut(in)
 	p.Draft = slices.ContainsFunc(p.Items, func(i Item) bool { return i.Later != "" })
 	windows := makeWindows(in, p.Items, order)
 	p.addOperations(in, order, windows)
@@ -116,10 +122,12 @@ const (
 // checkSurroundings refuses what the sidecar's own container cannot do.
 func (p *Plan) checkSurroundings(in Input, windows []window) {
 	quiesces := slices.ContainsFunc(windows, func(w window) bool { return len(w.quiesce) > 0 })
+	reads := slices.ContainsFunc(windows, func(w window) bool { return len(w.items) > 0 })
 	if quiesces && !in.HasState {
 		p.problem("services would have to be stopped, and there is no state volume in which to note which: nothing is ever stopped without; %s", addState)
 	}
-	if len(windows) > 0 && !in.HasSocket {
+	copies := slices.ContainsFunc(p.Items, func(i Item) bool { return i.Dump != nil && copied(in, i.Dump.Engine) })
+	if (reads || copies) && !in.HasSocket {
 		p.problem("the containers that read volumes cannot reach this one; %s", addSocket)
 	}
 }
@@ -159,10 +167,16 @@ func (p *Plan) checkEmpty(in Input, order []string) {
 		if group := spec.Group; group != "" {
 			continue // it takes part by being quiesced with the others
 		}
+		if spec.Auto {
+			if binds := writableBinds(s); binds != "" {
+				p.warn("service %q: nothing of it is saved: it mounts no named volume%s", name, binds)
+			}
+			continue
+		}
 		p.warn("service %q is labelled, and nothing of it is saved: it mounts no named volume%s", name, writableBinds(s))
 	}
 	switch {
-	case len(p.Items) > 0 || len(p.Problems) > 0:
+	case slices.ContainsFunc(p.Items, func(i Item) bool { return i.Config == nil }) || len(p.Problems) > 0:
 	case len(in.Project.Services) == 0:
 		p.problem("project %q has no containers: start it first, with \"docker compose up -d\"", p.Project)
 	default:
@@ -181,5 +195,5 @@ func writableBinds(s compose.Service) string {
 	if targets == nil {
 		return ""
 	}
-	return ", and bind mounts (" + strings.Join(targets, ", ") + ") are not saved"
+	return ", and bind mounts (" + strings.Join(targets, ", ") + ") are saved only with ripplebak.binds"
 }

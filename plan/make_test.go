@@ -178,7 +178,7 @@ func TestNothingToSaveIsAProblem(t *testing.T) {
 	w.services[0] = svc{name: "app", mounts: []string{"bind:/data", "bind:/conf:ro"}, labels: l("enable=true")}
 	p := Make(w.input(t))
 	wantLine(t, "problem", p.Problems, "nothing to save")
-	wantLine(t, "warning", p.Warnings, `service "app" is labelled, and nothing of it is saved`, "(/data) are not saved")
+	wantLine(t, "warning", p.Warnings, `service "app" is labelled, and nothing of it is saved`, "(/data) are saved only with ripplebak.binds")
 }
 
 func TestSelection(t *testing.T) {

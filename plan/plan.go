@@ -12,6 +12,8 @@
 //   - A service that an operation quiesces is resumed by a later operation,
 //     in dependency order, and is quiesced once at most.
 //   - A volume belongs to one item, however many services mount it.
+//   - A dump of a group that is quiesced is made while the others of the group
+//     are down, and what is dumped is up.
 //   - Every item and every operation has a cause.
 //   - A plan with Problems, or one that is a Draft, must not be carried out.
 //
@@ -47,6 +49,9 @@ type Plan struct {
 
 	// Specs are kept for who carries the plan out.
 	Specs map[string]labels.Spec `json:"-"`
+	// Cold are, of a safety snapshot, the volumes that are saved in place of the
+	// dumps of a service: their keys, by service.
+	Cold map[string][]string `json:"-"`
 }
 
 // Item is one thing to save.
@@ -69,6 +74,7 @@ type Item struct {
 
 	Dump   *DumpItem   `json:"dump,omitempty"`
 	Volume *VolumeItem `json:"volume,omitempty"`
+	Config *ConfigItem `json:"config,omitempty"`
 }
 
 // DumpItem is how a dump is made.
@@ -78,14 +84,19 @@ type DumpItem struct {
 	Facts     dump.Facts   `json:"-"`
 	Files     []dump.File  `json:"-"`
 	Commands  []string     `json:"commands"`
+	Restore   string       `json:"restore_command,omitempty"` // where a label says it
 	Request   dump.Request `json:"-"`
 	// DataVolumes are the keys of the volumes with the engine's own files.
 	DataVolumes []string `json:"data_volumes,omitempty"`
+	// Offline says that it is made in a double of the container while the
+	// service is down.
+	Offline bool `json:"offline,omitempty"`
 }
 
 // VolumeItem is how a volume is saved.
 type VolumeItem struct {
-	Volume   compose.Volume `json:"-"`
+	Volume compose.Volume `json:"-"`
+	// Docker is Docker's name of the volume; of a bind, its path on the host.
 	Docker   string         `json:"docker_name"`
 	Exclude  []string       `json:"exclude,omitempty"`
 	During   labels.During  `json:"during"`
@@ -93,6 +104,8 @@ type VolumeItem struct {
 	Owners   []string       `json:"owners,omitempty"` // labelled services that asked for it
 	UsedBy   []string       `json:"used_by,omitempty"`
 	DeviceID uint64         `json:"-"`
+	// Dumped are files that are saved as dumps, and left out where these are good.
+	Dumped []DumpedFile `json:"dumped,omitempty"`
 	// Inconsistent says why the item will be no single point in time.
 	Inconsistent string `json:"inconsistent,omitempty"`
 }
@@ -102,15 +115,19 @@ type Verb string
 
 // The operations. Each names its items, or its service.
 const (
-	RunPre  Verb = "pre"     // run the service's command before
-	RunPost Verb = "post"    // run the service's command after
-	DoDump  Verb = "dump"    // exec the dump and store it
-	Helper  Verb = "helper"  // start one helper for the volumes of the items
-	Walk    Verb = "walk"    // walk the volumes while services go on
-	Quiesce Verb = "quiesce" // stop or pause a service
-	Rewalk  Verb = "rewalk"  // walk again, with the first walk as parent
-	Resume  Verb = "resume"  // start or unpause the service
-	Commit  Verb = "commit"  // write the snapshot
+	PreRun  Verb = "pre-run"  // run the command before the run
+	RunPre  Verb = "pre"      // run the service's command before
+	RunPost Verb = "post"     // run the service's command after
+	DoDump  Verb = "dump"     // exec the dump and store it
+	Config  Verb = "config"   // read the project's own files
+	Double  Verb = "double"   // start the container in which an offline dump is made
+	Helper  Verb = "helper"   // start one helper for the volumes of the items
+	Walk    Verb = "walk"     // walk the volumes while services go on
+	Quiesce Verb = "quiesce"  // stop or pause a service
+	Rewalk  Verb = "rewalk"   // walk again, with the first walk as parent
+	Resume  Verb = "resume"   // start or unpause the service
+	Commit  Verb = "commit"   // write the snapshot
+	PostRun Verb = "post-run" // run the command after the run, whatever became of it
 )
 
 // Operation is one step of a run.
@@ -133,6 +150,10 @@ type Unlabelled struct {
 
 // active says whether the run is to save the item.
 func (i Item) active() bool { return i.Skip == "" && i.Broken == "" }
+
+// offline says whether the item is a dump that is made while its service is
+// down.
+func (i Item) offline() bool { return i.Dump != nil && i.Dump.Offline }
 
 // Item returns the item with the key.
 func (p *Plan) Item(key string) (Item, bool) {
@@ -162,6 +183,10 @@ type Probe struct {
 	DataDirs []string
 }
 
+// Hook is a command that is run in a service's container; the zero value is
+// none.
+type Hook struct{ Service, Command string }
+
 // Input is everything that Make decides upon.
 type Input struct {
 	Project     compose.Project
@@ -174,6 +199,12 @@ type Input struct {
 	// volume for writing, by Docker's name of the volume; of every volume that
 	// the project mounts, for it is the plan that knows which are saved.
 	ForeignWriters map[string][]string
+	// Own are paths of the host that are the sidecar's: no bind saves them.
+	Own []OwnPath
+	// HostPaths are paths of the host that the settings name.
+	HostPaths []string
+	// Config is where the project's own files are; without any, none are saved.
+	Config compose.Config
 	// Select leaves out every item of other services; nil selects all.
 	Select []string
 	// HasState says that the state volume is there. HasSocket says that the
@@ -181,6 +212,8 @@ type Input struct {
 	HasState, HasSocket bool
 	// LocalRepository is the path of a repository on this machine, or empty.
 	LocalRepository string
+	// Pre and Post are the commands of the whole run.
+	Pre, Post Hook
 	// Engine returns the engine by its label's name.
 	Engine func(name string) (dump.Engine, bool)
 }

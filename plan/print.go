@@ -66,9 +66,18 @@ func (p *Plan) printItems(w *bufio.Writer) {
 			for _, c := range it.Dump.Commands {
 				line(w, 3, "$ %s", c)
 			}
+			if it.Dump.Restore != "" {
+				line(w, 3, "restored by $ %s", it.Dump.Restore)
+			}
+			if it.Dump.Offline {
+				line(w, 3, "in a container of the same image and volumes, while the service is down")
+			}
 		}
 		if it.Volume != nil {
 			printVolume(w, it.Volume)
+		}
+		if it.Config != nil {
+			printConfig(w, it.Config)
 		}
 	}
 	if skipped == 0 {
@@ -83,9 +92,12 @@ func (p *Plan) printItems(w *bufio.Writer) {
 }
 
 func printVolume(w *bufio.Writer, v *VolumeItem) {
-	line(w, 3, "Docker volume %s, read %s", v.Docker, duringText(v.During))
+	line(w, 3, "%s, read %s", strings.TrimPrefix(placeText(v.Docker), "the "), duringText(v.During))
 	if len(v.Exclude) > 0 {
 		line(w, 3, "without %s", strings.Join(v.Exclude, ", "))
+	}
+	for _, d := range v.Dumped {
+		line(w, 3, "without %s, which %s saves", d.Paths[0], visible(d.Item))
 	}
 	if v.Inconsistent != "" {
 		line(w, 3, "not consistent: %s", v.Inconsistent)
@@ -136,10 +148,12 @@ func (o Operation) String() string {
 	var s string
 	items := visible(strings.Join(o.Items, ", "))
 	switch o.Do {
-	case RunPre, RunPost:
+	case RunPre, RunPost, PreRun, PostRun:
 		s = fmt.Sprintf("run in %s: %s", o.Service, o.Command)
 	case DoDump:
 		s = items
+	case Double:
+		s = "start a container of the image of " + o.Service
 	case Helper:
 		s = "start a container that reads " + items
 	case Walk:
@@ -153,6 +167,8 @@ func (o Operation) String() string {
 		if o.How == labels.Pause {
 			s = "unpause " + o.Service
 		}
+	case Config:
+		s = "read " + items
 	case Commit:
 		s = "write the snapshot"
 	default:

@@ -82,6 +82,8 @@ type replay struct {
 	walked  map[string]int
 	rewalks map[string]int
 	hooks   map[string]int // "pre s0"
+
+	windowed int // of dumps in windows
 }
 
 func (r *replay) fail(format string, args ...any) {
@@ -98,9 +100,7 @@ func (r *replay) run() {
 		}
 		switch op.Do {
 		case DoDump:
-			if len(r.down) > 0 || len(r.walked) > 0 {
-				r.fail("%s is not made while everything runs", op.Items[0])
-			}
+			r.dump(op)
 			r.dumped[op.Items[0]]++
 		case Walk:
 			if len(r.down) > 0 {
@@ -170,11 +170,17 @@ func (r *replay) rewalk(op Operation) {
 			if !(writes || grouped) || state != "running" && state != "restarting" {
 				continue
 			}
+			if grouped && !writes && r.isDumped(s.Name) {
+				continue // it stays up for its dumps
+			}
 			needed[s.Name] = true
 			if how := r.down[s.Name]; writes && strictness(how) < strictness(it.Volume.During) || how == "" {
 				r.fail("%s writes to %s or is in its group, and is down by %q", s.Name, k, how)
 			}
 		}
+	}
+	for s := range r.down {
+		needed[s] = needed[s] || r.forDumps(s, op.Window)
 	}
 	for again := true; again; {
 		again = false
@@ -199,6 +205,54 @@ func (r *replay) rewalk(op Operation) {
 			r.fail("%s is down while %q are read, without need", s, op.Items)
 		}
 	}
+}
+
+func (r *replay) isDumped(service string) bool {
+	return slices.ContainsFunc(r.p.Items, func(i Item) bool { return i.Dump != nil && i.active() && i.Service == service })
+}
+
+// forDumps says whether a service is down because of dumps of its group.
+func (r *replay) forDumps(service, window string) bool {
+	return !r.isDumped(service) && r.in.Specs[service].Enabled && slices.ContainsFunc(r.p.Operations, func(op Operation) bool {
+		return op.Do == DoDump && op.Window == window && r.in.Specs[op.Service].Group == r.in.Specs[service].Group
+	})
+}
+
+// dump checks that all of its group that is not dumped is down, where the group
+// is to be, and that what is dumped is up.
+func (r *replay) dump(op Operation) {
+	if r.down[op.Service] != "" {
+		r.fail("%s is made while its service is down", op.Items[0])
+	}
+	for needed := range dependencies(r.in.Project, op.Service) {
+		if r.down[needed] != "" {
+			r.fail("%s is made while %s is down, which its service needs", op.Items[0], needed)
+		}
+	}
+	group := r.in.Specs[op.Service].Group
+	windowed := false
+	for _, s := range r.in.Project.Services {
+		if group == "" || r.in.Specs[s.Name].Group != group || !r.in.Specs[s.Name].Enabled || r.isDumped(s.Name) ||
+			!up(r.in.Project, s.Name) || duringOf(r.in, s.Name) == labels.Live {
+			continue
+		}
+		windowed = true
+		if r.down[s.Name] == "" && !r.neededByDumped(s.Name, op.Window) {
+			r.fail("%s is made while %s of its group is up", op.Items[0], s.Name)
+		}
+	}
+	if windowed != (op.Window != "") || !windowed && (len(r.down) > 0 || len(r.walked) > 0) {
+		r.fail("%s is in window %q, want one: %v", op.Items[0], op.Window, windowed)
+	}
+	r.windowed += len(op.Window)
+}
+
+// neededByDumped says whether a database that is dumped in the window depends
+// on the service.
+func (r *replay) neededByDumped(service, window string) bool {
+	return slices.ContainsFunc(r.p.Operations, func(op Operation) bool {
+		return op.Do == DoDump && op.Window == window && r.dependsOn(op.Service, service)
+	})
 }
 
 func (r *replay) hook(op Operation) {
@@ -257,7 +311,7 @@ func (r *replay) finish() {
 const randomProjects = 1500
 
 func TestRandomProjects(t *testing.T) {
-	quiesces, carried, hooks := 0, 0, 0
+	quiesces, carried, hooks, windowed := 0, 0, 0, 0
 	for seed := range uint64(randomProjects) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		w := randomWorld(rnd)
@@ -270,6 +324,7 @@ func TestRandomProjects(t *testing.T) {
 		r.run()
 		quiesces += len(r.ever)
 		hooks += len(r.hooks)
+		windowed += min(1, r.windowed)
 		for _, op := range p.Operations {
 			if op.Do == Quiesce && strings.Contains(op.Cause, "restart: true") {
 				carried++
@@ -280,8 +335,8 @@ func TestRandomProjects(t *testing.T) {
 			t.Fatalf("seed %d: two plans of one project differ:\n%s\n%s", seed, a, b)
 		}
 	}
-	if quiesces < randomProjects/3 || carried < randomProjects/100 || hooks < randomProjects/3 {
-		t.Errorf("the projects are too tame: %d services quiesced, %d of them carried along, %d hooks", quiesces, carried, hooks)
+	if quiesces < randomProjects/3 || carried < randomProjects/100 || hooks < randomProjects/3 || windowed < randomProjects/100 {
+		t.Errorf("the projects are too tame: %d services quiesced, %d of them carried along, %d hooks, %d plans with dumps in windows", quiesces, carried, hooks, windowed)
 	}
 }
 

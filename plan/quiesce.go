@@ -9,12 +9,13 @@ import (
 	"github.com/ripplebak/ripplebak/labels"
 )
 
-// quiesced is a service that has to be down for the second walk of volumes.
+// quiesced is a service that has to be down for the second walk of volumes, or
+// for an offline dump.
 type quiesced struct {
 	service string
 	how     labels.During
 	cause   string
-	items   []string // keys of the volumes that it is down for
+	items   []string // keys of what it is down for
 	causes  []string
 }
 
@@ -35,21 +36,30 @@ func duringOf(in Input, service string) labels.During {
 }
 
 // quiet finds, for all volumes that are to be one point in time, the services
-// that have to be down, each with every cause. A service that is stopped takes
-// along those that cannot do without it for a moment.
+// that have to be down, each with every cause; and for all dumps of a group that
+// is to be one, those of the group that are not dumped. A service that is
+// stopped takes along those that cannot do without it for a moment.
 func quiet(in Input, items []Item) map[string]*quiesced {
 	all := map[string]*quiesced{}
+	dumped := map[string]bool{}
 	for _, it := range items {
-		if it.Volume == nil || !it.active() || it.Volume.During == labels.Live {
-			continue
+		if asked(in, it) {
+			dumped[it.Service] = true
 		}
-		for _, s := range writers(in.Project, it.Volume.Docker) {
-			demand(in, all, s, it.Volume.During, []string{it.Key}, "writes to "+it.Key+askedBy(in, it))
-		}
-		for _, owner := range it.Volume.Owners {
-			group := in.Specs[owner].Group
-			for _, s := range groupMembers(in, group) {
-				demand(in, all, s, duringOf(in, s), []string{it.Key}, "in group "+group)
+	}
+	for _, it := range items {
+		switch {
+		case !it.active():
+		case it.offline():
+			demandOffline(in, all, it, dumped)
+		case asked(in, it):
+			demandGroup(in, all, it.Service, dumped, it.Key)
+		case it.Volume != nil && it.Volume.During != labels.Live:
+			for _, s := range writers(in.Project, it.Volume.Docker) {
+				demand(in, all, s, it.Volume.During, []string{it.Key}, "writes to "+it.Key+askedBy(in, it))
+			}
+			for _, owner := range it.Volume.Owners {
+				demandGroup(in, all, owner, dumped, it.Key)
 			}
 		}
 	}
@@ -60,6 +70,43 @@ func quiet(in Input, items []Item) map[string]*quiesced {
 		q.cause = strings.Join(q.causes, "; ")
 	}
 	return all
+}
+
+// asked says whether an item is a dump for which a server of a group is asked.
+// Files that a helper copies are dumped before, for their volume is to be read
+// without them.
+func asked(in Input, it Item) bool {
+	return it.Dump != nil && !it.offline() && it.active() && in.Specs[it.Service].Group != "" && !copied(in, it.Dump.Engine)
+}
+
+// demandGroup demands that the services of a group are down for an item of one
+// of them. A database that is dumped stays up: nobody writes to it but those of
+// its group, and only while it is up can it be dumped.
+func demandGroup(in Input, all map[string]*quiesced, owner string, dumped map[string]bool, key string) {
+	group := in.Specs[owner].Group
+	for _, s := range groupMembers(in, group) {
+		if !dumped[s] {
+			demand(in, all, s, duringOf(in, s), []string{key}, "in group "+group)
+		}
+	}
+}
+
+// demandOffline demands that a service is down whose dump is made offline, and
+// with it who else writes to its files, and its group.
+func demandOffline(in Input, all map[string]*quiesced, it Item, dumped map[string]bool) {
+	keys := []string{it.Key}
+	if up(in.Project, it.Service) {
+		demand(in, all, it.Service, labels.Stop, keys, "its dump is made offline")
+	}
+	for _, key := range it.Dump.DataVolumes {
+		v, _ := in.Project.Volume(key)
+		for _, s := range writers(in.Project, v.Name) {
+			if s != it.Service {
+				demand(in, all, s, labels.Stop, keys, "writes to the files of "+it.Service+", whose dump is made offline")
+			}
+		}
+	}
+	demandGroup(in, all, it.Service, dumped, it.Key)
 }
 
 // askedBy names the label that has the volume read at rest.

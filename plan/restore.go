@@ -17,6 +17,9 @@ type Restore struct {
 	Project string `json:"project"`
 	// At is the time from before which everything is to be; zero: any.
 	At time.Time `json:"at,omitzero"`
+	// Undoes is the ID of the restore that this one undoes; empty: it is an
+	// ordinary one.
+	Undoes string `json:"undoes,omitempty"`
 	// Dir is the directory that items become files in; empty: they come back
 	// into the project.
 	Dir string `json:"dir,omitempty"`
@@ -59,9 +62,15 @@ type RestoreItem struct {
 	To string `json:"to,omitempty"`
 	// Volume is set for volumes that come back as such.
 	Volume *RestoreVolume `json:"volume,omitempty"`
-	// Placed is set for dumps that come back as files.
-	Placed *RestoreFiles `json:"placed,omitempty"`
-	Source Source        `json:"-"`
+	// Command is what changes the data where it lies, and cannot be undone.
+	Command string `json:"command,omitempty"`
+	// Placed is set for dumps that come back as files: what changes in each
+	// volume.
+	Placed []RestoreFiles `json:"placed,omitempty"`
+	// Load makes the new files, in a double of the service's container.
+	Load     []dump.Step `json:"-"`
+	Commands []string    `json:"commands,omitempty"`
+	Source   Source      `json:"-"`
 }
 
 // RestoreVolume is where a volume goes.
@@ -85,6 +94,7 @@ const (
 	StartEngine  RestoreVerb = "start-database" // start the database and wait until it is ready
 	LoadDump     RestoreVerb = "restore-dump"   // replace a database by its dump
 	PlaceDump    RestoreVerb = "place-dump"     // put a dump in the place of a stopped server's files, which stay aside
+	MakeFiles    RestoreVerb = "make-files"     // have a double of the server's container make its files of the dump
 	ConfirmDump  RestoreVerb = "confirm-dump"   // see that the server has come up with the dump; else bring its files back
 	StartService RestoreVerb = "start"          // start what was stopped
 	StopEngine   RestoreVerb = "stop-database"  // stop a database that was not running before
@@ -105,6 +115,8 @@ type RestoreInput struct {
 	// Sources are the items to restore, each from the newest snapshot in
 	// which it is good.
 	Sources []Source
+	// Undoes is the ID of the restore that is undone, if one is.
+	Undoes string
 	// At is the time that was asked for; zero: none.
 	At time.Time
 	// NoStop says that services that use the volumes are not to be stopped,
@@ -121,9 +133,22 @@ type RestoreInput struct {
 	ForeignUsers map[string][]string
 	// Placements say where dumps go that come back as files, by item key.
 	Placements map[string]dump.Placement
+	// InPlace are the commands that change data where it lies, by item key.
+	InPlace map[string]InPlace
 	// Safety says whether what will be overwritten is saved first.
-	Safety              bool
+	Safety bool
+	// HostPaths, Own and Absent are of binds: the paths of the host that the
+	// settings name, those that are the sidecar's, and those that are not there.
+	HostPaths           []string
+	Own                 []OwnPath
+	Absent              map[string]bool
 	HasState, HasSocket bool
+}
+
+// InPlace is a restore that changes the old data where it lies.
+type InPlace struct {
+	Command string // as it is shown
+	Note    string // what becomes of the old data if it fails
 }
 
 // MakeRestore decides what a restore does; what is wrong is in its Problems.
@@ -131,6 +156,7 @@ func MakeRestore(in RestoreInput) *Restore {
 	r := &Restore{
 		Project:    in.Project.Name,
 		At:         in.At,
+		Undoes:     in.Undoes,
 		NoStop:     in.NoStop,
 		Items:      []RestoreItem{},
 		Operations: []RestoreOperation{},
@@ -183,6 +209,13 @@ func (r *Restore) withoutTorn(sources []Source) []Source {
 	})
 }
 
+// warnOfLackingRows says which tables come back empty.
+func (r *Restore) warnOfLackingRows(item manifest.Item) {
+	if d := item.DumpInfo; d != nil && len(d.ExcludeTableData) > 0 {
+		r.warn("%s: tables that fit %s come back without rows, which a label left out when it was saved", item.Key(), strings.Join(d.ExcludeTableData, ", "))
+	}
+}
+
 func (r *Restore) addItem(in RestoreInput, s Source) {
 	it := RestoreItem{
 		Key: s.Item.Key(), Kind: s.Item.Kind, Service: s.Item.Service, Name: s.Item.Name,
@@ -190,16 +223,31 @@ func (r *Restore) addItem(in RestoreInput, s Source) {
 	}
 	switch s.Item.Kind {
 	case manifest.Dump:
-		r.checkDump(in, s.Item)
-		if p, ok := in.Placements[it.Key]; ok {
+		r.warnOfLackingRows(s.Item)
+		p, ok := in.Placements[it.Key]
+		if p.Volume == "" {
+			r.checkDump(in, s.Item)
+		}
+		if c, ok := in.InPlace[it.Key]; ok {
+			it.Command = c.Command
+			r.warnOnce("%s: %s", it.Key, c.Note)
+		}
+		if ok {
 			it.Placed = r.files(in, s.Item, p)
+			it.Load = p.Load
+			for _, step := range p.Load {
+				it.Commands = append(it.Commands, step.Command.Show)
+			}
 			r.checkUsers(in, it)
 		}
 	case manifest.Volume:
 		it.Volume = r.target(in, s.wanted(in.Project))
 		r.checkUsers(in, it)
+	case manifest.Bind:
+		it.Volume = r.bindTarget(in, s.Item)
+		r.checkUsers(in, it)
 	default:
-		r.problem("%s: this version restores dumps and volumes only", it.Key)
+		r.problem("%s: this version restores dumps, volumes and binds only", it.Key)
 	}
 	r.Items = append(r.Items, it)
 }
@@ -219,14 +267,20 @@ func (r *Restore) checkDump(in RestoreInput, item manifest.Item) {
 
 // checkUsers refuses a volume that somebody holds who cannot be stopped.
 func (r *Restore) checkUsers(in RestoreInput, it RestoreItem) {
-	volume := it.writes()
-	if volume == "" {
+	volumes := it.writes()
+	if len(volumes) == 0 {
 		return
 	}
 	if in.NoStop {
 		r.leaveRunning(in, it)
 		return
 	}
+	for _, volume := range volumes {
+		r.checkUsersOf(in, it, volume)
+	}
+}
+
+func (r *Restore) checkUsersOf(in RestoreInput, it RestoreItem, volume string) {
 	if users := in.ForeignUsers[volume]; len(users) > 0 {
 		r.problem("%s: used by %s, outside the project, which a restore does not stop: stop it and restore again", it.Key, strings.Join(users, ", "))
 	}
@@ -318,7 +372,7 @@ func (r *Restore) checkSurroundings(in RestoreInput) {
 	if !in.HasState {
 		r.problem("there is no state volume in which to note what has to be undone; %s", addState)
 	}
-	if !in.HasSocket && slices.ContainsFunc(r.Items, func(i RestoreItem) bool { return i.Volume != nil || i.Placed != nil }) {
+	if !in.HasSocket && slices.ContainsFunc(r.Items, func(i RestoreItem) bool { return i.Volume != nil || len(i.Placed) > 0 }) {
 		r.problem("the containers that write volumes cannot reach this one; %s", addSocket)
 	}
 	if !in.Safety && len(r.overwritten()) > 0 {

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-
-	"github.com/ripplebak/ripplebak/manifest"
 )
 
 // DirInput is everything that a restore into a directory is decided upon.
@@ -43,9 +41,7 @@ func MakeRestoreToDir(in DirInput) *Restore {
 			To: filepath.Join(append([]string{in.Dir}, s.Item.Path()...)...),
 		}
 		switch {
-		case it.Kind != manifest.Dump && it.Kind != manifest.Volume:
-			r.problem("%s: this version restores dumps and volumes only", it.Key)
-		case s.Item.DumpInfo == nil && s.Item.VolumeInfo == nil:
+		case s.Item.DumpInfo == nil && s.Item.VolumeInfo == nil && s.Item.ConfigInfo == nil:
 			r.problem("%s: the manifest does not describe it", it.Key)
 		}
 		need += it.Bytes

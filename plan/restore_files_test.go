@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ripplebak/ripplebak/dump"
@@ -32,15 +33,39 @@ func TestDumpThatComesBackAsFiles(t *testing.T) {
 	wantRestore(t, r, "safety dump cache/all", "stop reader", "stop app", "stop cache",
 		"place-dump cache", "start-database cache", "confirm-dump cache", "start app", "start reader")
 	it, _ := r.Item("dump cache/all")
-	if p := it.Placed; p == nil || p.Docker != "shop_cache" || len(p.Place) != 2 || p.Place[0] != "dump.rdb" || p.Place[1] != "appendonly.aof" || p.Remove[0] != "appendonlydir" {
+	if len(it.Placed) != 1 {
+		t.Fatalf("%+v", it.Placed)
+	}
+	if p := it.Placed[0]; p.Docker != "shop_cache" || len(p.Place) != 2 || p.Place[0] != "dump.rdb" || p.Place[1] != "appendonly.aof" || p.Remove[0] != "appendonlydir" {
 		t.Errorf("%+v", p)
 	}
 
 	// Below the root of the volume.
 	in.Placements = atData("/data/sub/dir/")
 	it, _ = MakeRestore(in).Item("dump cache/all")
-	if p := it.Placed; p == nil || p.Place[0] != "sub/dir/dump.rdb" || p.Remove[0] != "sub/dir/appendonlydir" {
+	if p := it.Placed[0]; p.Place[0] != "sub/dir/dump.rdb" || p.Remove[0] != "sub/dir/appendonlydir" {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestDumpThatIsLoadedOffline: directories in two volumes are emptied, and filled
+// while the service is down.
+func TestDumpThatIsLoadedOffline(t *testing.T) {
+	in := redisWorld("cache:/data", "conf:/etc/conf").restore(t, redisSource("cache"))
+	in.Placements = map[string]dump.Placement{"dump cache/all": {
+		Empty: []string{"/data", "/etc/conf/d"},
+		Load:  []dump.Step{{Name: "load", Command: dump.Command{Show: "load it"}}},
+	}}
+	r := MakeRestore(in)
+	wantRestore(t, r, "safety dump cache/all", "stop reader", "stop app", "stop cache",
+		"place-dump cache", "make-files cache", "start-database cache", "confirm-dump cache", "start app", "start reader")
+	it, _ := r.Item("dump cache/all")
+	if len(it.Placed) != 2 || it.Placed[0].Docker != "shop_cache" || it.Placed[0].Empty[0] != "." || it.Placed[1].Empty[0] != "d" || it.Commands[0] != "load it" {
+		t.Errorf("%+v", it)
+	}
+	in.Placements["dump cache/all"] = dump.Placement{Empty: []string{"/data", "/etc/elsewhere"}, Load: it.Load}
+	if got := strings.Join(MakeRestore(in).Problems, "\n"); !strings.Contains(got, "keeps its files in /etc/elsewhere, in the container itself") {
+		t.Errorf("the problems are %q", got)
 	}
 }
 

@@ -24,6 +24,7 @@ func (r *Restore) addOperations(in RestoreInput, order []string) {
 		}
 	}
 	b.volumes()
+	b.alone()
 	for _, s := range order {
 		if len(dumps[s]) > 0 {
 			b.database(s)
@@ -69,6 +70,19 @@ func (b *restoreBuilder) volumes() {
 	}
 }
 
+// alone puts dumps into volumes that need no server to come up with them,
+// before anybody is started.
+func (b *restoreBuilder) alone() {
+	for _, it := range b.r.Items {
+		if !it.Alone() {
+			continue
+		}
+		keys := []string{it.Key}
+		b.add(RestoreOperation{Do: PlaceDump, Service: it.Service, Items: keys, Cause: "as it was at " + stamp(it.Time) + "; the old file stays aside"})
+		b.add(RestoreOperation{Do: ConfirmDump, Service: it.Service, Items: keys, Cause: "only when it is found whole there the old file goes; else that comes back"})
+	}
+}
+
 // database starts what the database depends on, then the database itself, and
 // restores its dumps. By the order of dependencies, what is started here needs
 // no database that is still to be restored.
@@ -96,13 +110,16 @@ func (b *restoreBuilder) database(service string) {
 // files puts a dump in the place of the server's files while that is stopped,
 // and starts it upon them. It says whether the dump is one that goes so.
 func (b *restoreBuilder) files(service string) bool {
-	i := slices.IndexFunc(b.dumps[service], func(it RestoreItem) bool { return it.Placed != nil })
+	i := slices.IndexFunc(b.dumps[service], func(it RestoreItem) bool { return len(it.Placed) > 0 })
 	if i < 0 {
 		return false
 	}
 	it := b.dumps[service][i]
 	keys := []string{it.Key}
 	b.add(RestoreOperation{Do: PlaceDump, Service: service, Items: keys, Cause: "as it was at " + stamp(it.Time) + "; the old files stay aside"})
+	if len(it.Load) > 0 {
+		b.add(RestoreOperation{Do: MakeFiles, Service: service, Items: keys, Cause: "its own programs make them, in a container of its own image, while it is down"})
+	}
 	b.add(RestoreOperation{Do: StartEngine, Service: service, Cause: "it loads the files when it starts"})
 	b.add(RestoreOperation{Do: ConfirmDump, Service: service, Items: keys, Cause: "only then the old files go; if it does not come up with the dump they come back"})
 	return true
@@ -141,7 +158,7 @@ func (r *Restore) dumpsByService() map[string][]RestoreItem {
 	by := map[string][]RestoreItem{}
 	for _, globals := range []bool{true, false} {
 		for _, it := range r.Items {
-			if it.Kind == manifest.Dump && (it.Name == "") == globals {
+			if it.Kind == manifest.Dump && (it.Name == "") == globals && !it.Alone() {
 				by[it.Service] = append(by[it.Service], it)
 			}
 		}
@@ -159,14 +176,15 @@ func (r *Restore) toStop(in RestoreInput, dumps map[string][]RestoreItem) map[st
 		databases[s] = slices.ContainsFunc(items, func(it RestoreItem) bool { return it.NewName == "" })
 	}
 	for _, it := range r.Items {
-		volume := it.writes()
-		if volume == "" || in.NoStop || it.NewName != "" {
+		if in.NoStop || it.NewName != "" {
 			continue
 		}
-		for _, u := range in.Project.UsersOf(volume) {
-			stop.add(u.Service, "uses "+it.Key)
-			if s, _ := in.Project.Service(u.Service); isDatabase(s) {
-				databases[u.Service] = true
+		for _, volume := range it.writes() {
+			for _, u := range in.Project.UsersOf(volume) {
+				stop.add(u.Service, "uses "+it.Key)
+				if s, _ := in.Project.Service(u.Service); isDatabase(s) {
+					databases[u.Service] = true
+				}
 			}
 		}
 	}

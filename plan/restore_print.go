@@ -17,6 +17,9 @@ func (r *Restore) Print(out io.Writer) error {
 	if line(w, 0, "restore of project %s", r.Project); !r.At.IsZero() {
 		line(w, 0, "from what was saved by %s", stamp(r.At))
 	}
+	if r.Undoes != "" {
+		line(w, 0, "which undoes restore %s", visible(r.Undoes))
+	}
 	heading(w, "comes back")
 	if len(r.Items) == 0 {
 		line(w, 1, "nothing")
@@ -27,6 +30,12 @@ func (r *Restore) Print(out io.Writer) error {
 			line(w, 3, "only /%s", visible(p))
 		}
 		line(w, 3, "%s", it.effect())
+		if it.Command != "" {
+			line(w, 3, "$ %s", it.Command)
+		}
+		for _, c := range it.Commands {
+			line(w, 3, "$ %s", c)
+		}
 		if it.Volume != nil && it.Volume.Space != nil {
 			line(w, 3, "%s", it.Volume.Space)
 		}
@@ -57,11 +66,13 @@ func (i RestoreItem) effect() string {
 	case i.NewName != "":
 		return "as the new database " + visible(i.NewName) + " of service " + i.Service + "; the one that is there stays as it is"
 	case i.Volume != nil && len(i.Paths) > 0:
-		return "over what the Docker volume " + i.Volume.Docker + " has there now; the rest of it stays as it is"
+		return "over what " + placeText(i.Volume.Docker) + " has there now; the rest of it stays as it is"
 	case i.Volume != nil:
-		return "over what the Docker volume " + i.Volume.Docker + " holds now"
-	case i.Placed != nil:
-		return "as " + strings.Join(i.Placed.Place, " and ") + " in the Docker volume " + i.Placed.Docker + ", in place of all that service " + i.Service + " has now"
+		return "over what " + placeText(i.Volume.Docker) + " holds now"
+	case len(i.Placed) > 0:
+		return i.placed()
+	case i.Command != "":
+		return "over what service " + i.Service + " has now"
 	case i.Kind == manifest.Dump && i.Name == "":
 		return "roles that are missing in service " + i.Service
 	}
@@ -104,6 +115,8 @@ func (o RestoreOperation) String() string {
 		s = "put " + items + " in the place of the files of " + o.Service
 	case ConfirmDump:
 		s = "compare what " + o.Service + " has loaded with " + items
+	case MakeFiles:
+		s = "make the files of " + o.Service + " of " + items
 	case StartEngine:
 		s = "have " + o.Service + " run, and wait until it is ready"
 	case StartService:

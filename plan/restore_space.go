@@ -39,7 +39,7 @@ func (r *Restore) CheckSpace(found map[string]RestoreSpace) {
 		case s.Unknown != "":
 			r.warn("%s: whether it has room for what comes back is not known before it is restored: %s", it.Key, s.Unknown)
 		case s.Short:
-			r.problem("%s: the Docker volume %s lacks space: %s; make room, and restore again", it.Key, it.Volume.Docker, s)
+			r.problem("%s: %s lacks space: %s; make room, and restore again", it.Key, placeText(it.Volume.Docker), s)
 		}
 	}
 	r.checkShared()

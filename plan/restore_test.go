@@ -87,6 +87,16 @@ func TestRestoreStopsWhatDependsOnADatabase(t *testing.T) {
 	}
 }
 
+func TestRestoreSaysWhichTablesComeBackEmpty(t *testing.T) {
+	whole, lacking := dumpSource("db", "blog"), dumpSource("db", "shop")
+	lacking.Item.DumpInfo.ExcludeTableData = []string{"log.*", "sessions"}
+	r := MakeRestore(shopWorld().restore(t, whole, lacking))
+	wantLine(t, "warning", r.Warnings, "dump db/shop", "tables that fit log.*, sessions come back without rows")
+	if len(r.Warnings) != 1 {
+		t.Errorf("%q", r.Warnings)
+	}
+}
+
 func TestDatabaseThatWasDownIsStoppedAgain(t *testing.T) {
 	w := shopWorld()
 	for i := range w.services {
@@ -217,7 +227,7 @@ func TestRestoreRefusesWhatItCannotDo(t *testing.T) {
 	r := MakeRestore(in)
 	wantLine(t, "problem", r.Problems, "volume x", "does not describe")
 	wantLine(t, "problem", r.Problems, "is no name of a volume")
-	wantLine(t, "problem", r.Problems, "bind app//etc", "dumps and volumes only")
+	wantLine(t, "problem", r.Problems, "bind app:/etc", "has no bind mount at /etc today")
 	wantLine(t, "problem", r.Problems, "volume a and volume b are both the volume shop_a")
 	wantLine(t, "problem", r.Problems, "no state volume", "ripplebak:/var/lib/ripplebak")
 	wantLine(t, "problem", r.Problems, "ripplebak-run:/run/ripplebak")

@@ -16,7 +16,11 @@ type SafetyInput struct {
 	Restore *Restore
 	Probes  map[string]Probe // by service with a dump to restore
 	Users   map[string]string
-	Engine  func(name string) (dump.Engine, bool)
+	// Specs are the labels of today, by service.
+	Specs  map[string]labels.Spec
+	Engine func(name string) (dump.Engine, bool)
+	// Own are paths of the host that are the sidecar's.
+	Own []OwnPath
 	// NoSocket says that no container that reads volumes can be reached.
 	NoSocket bool
 }
@@ -37,6 +41,12 @@ func MakeSafety(in SafetyInput) *Plan {
 			during := atRest(in.Project, it.Volume.Docker)
 			if in.Restore.NoStop {
 				during = labels.Live
+			}
+			if it.Kind == manifest.Bind {
+				bind := newBind(it.Service, it.Name, it.Volume.Docker, "will be overwritten")
+				bind.Volume.During, bind.Volume.OnError = during, labels.Warn
+				p.addBind(Input{Project: in.Project, Own: in.Own}, bind)
+				continue
 			}
 			p.addSafetyVolume(in, it.Volume.Spec, during)
 		case it.Kind == manifest.Dump:
@@ -92,9 +102,13 @@ func (p *Plan) addSafetyDumps(in SafetyInput, service string, names []string) {
 		return
 	}
 	there := []string{} // not nil, which would be all of them
+	_, inVolume := engine.(dump.VolumeEngine)
 	for _, n := range names {
 		db, ok := probe.Facts.Database(n)
 		switch {
+		case inVolume && !ok:
+			p.addColdVolumes(in, service, restored, probe, "there is no database at /"+n)
+			return
 		case n == "" || !ok || db.Invalid: // an invalid one has lost its data already
 		case !db.AllowConn:
 			p.addColdVolumes(in, service, restored, probe, "database "+n+" allows no connections")
@@ -104,6 +118,9 @@ func (p *Plan) addSafetyDumps(in SafetyInput, service string, names []string) {
 		}
 	}
 	spec := labels.Spec{Service: service, Dump: &labels.Dump{Engine: restored.Engine, User: in.Users[service], Databases: there}}
+	if today := in.Specs[service].Dump; today != nil && today.Engine == restored.Engine {
+		spec.Dump.Command = today.Command
+	}
 	first := len(p.Items)
 	s, _ := in.Project.Service(service)
 	if err := p.addFiles(engine, spec, dumpRequest(spec), probe, dataVolumes(s, probe.Facts.DataDirs)); err != nil {
@@ -113,6 +130,7 @@ func (p *Plan) addSafetyDumps(in SafetyInput, service string, names []string) {
 	}
 	for i := range p.Items[first:] {
 		p.Items[first+i].Cause = "will be overwritten"
+		p.Items[first+i].Dump.Offline = dump.Offline(engine)
 	}
 }
 
@@ -133,6 +151,10 @@ func (p *Plan) addColdVolumes(in SafetyInput, service string, d manifest.DumpInf
 	if len(keys) == 0 {
 		keys = d.Volumes
 	}
+	alone := placedVolumes(in, service)
+	if keys = append(slices.Clone(keys), alone...); len(keys) == 0 && placedNowhere(in, service) {
+		return // what does not exist needs no safety
+	}
 	if len(keys) == 0 {
 		p.problem("the database of service %q cannot be saved before it is overwritten (%s), and no volume is known to hold its files; to go on without, use --no-safety-snapshot",
 			service, strings.TrimSpace(fault))
@@ -141,8 +163,36 @@ func (p *Plan) addColdVolumes(in SafetyInput, service string, d manifest.DumpInf
 	for _, key := range keys {
 		if v, ok := in.Project.Volume(key); ok && v.Exists {
 			p.addSafetyVolume(in, v, labels.Stop)
+			if p.Cold == nil {
+				p.Cold = map[string][]string{}
+			}
+			p.Cold[service] = append(p.Cold[service], manifest.Key(manifest.Volume, "", v.Key))
 		}
 	}
+}
+
+// placedVolumes are the keys of the volumes into which the service's dumps go
+// that know their volume.
+func placedVolumes(in SafetyInput, service string) []string {
+	var keys []string
+	for _, it := range in.Restore.Items {
+		if it.Service != service || !it.Alone() {
+			continue
+		}
+		for _, v := range in.Project.Volumes {
+			if v.Name == it.Placed[0].Docker && v.Exists && !slices.Contains(keys, v.Key) {
+				keys = append(keys, v.Key)
+			}
+		}
+	}
+	return keys
+}
+
+// placedNowhere says whether the service's dumps all know their volume.
+func placedNowhere(in SafetyInput, service string) bool {
+	return !slices.ContainsFunc(in.Restore.Items, func(it RestoreItem) bool {
+		return it.Service == service && it.Kind == manifest.Dump && !it.Alone()
+	})
 }
 
 func probeFault(p Probe) string {
@@ -155,4 +205,20 @@ func probeFault(p Probe) string {
 		return "it was not asked"
 	}
 	return "its engine is unknown"
+}
+
+// Saved are the keys of the items that hold what an item of the restore is
+// about to overwrite; none where there is nothing.
+func (p *Plan) Saved(it RestoreItem) []string {
+	key := it.Key
+	if it.Kind == manifest.Volume && it.Volume != nil {
+		key = manifest.Key(manifest.Volume, "", it.Volume.Spec.Key)
+	}
+	if _, ok := p.Item(key); ok {
+		return []string{key}
+	}
+	if it.Kind == manifest.Dump {
+		return p.Cold[it.Service]
+	}
+	return nil
 }

@@ -58,6 +58,10 @@ func (p *Plan) chosen(in Input, spec labels.Spec, service compose.Service, m com
 		}
 		return "label ripplebak.enable of the volume", *wish
 	}
+	because := "mounted by " + service.Name
+	if spec.Auto {
+		because = "RIPPLEBAK_AUTO: " + because
+	}
 	switch {
 	case listed:
 		return "label ripplebak.volumes of " + service.Name, true
@@ -66,9 +70,9 @@ func (p *Plan) chosen(in Input, spec labels.Spec, service compose.Service, m com
 	case spec.Volumes.Mode == labels.None || spec.Volumes.Mode == labels.Listed || data:
 		return "", false
 	case spec.Dump != nil:
-		return "mounted by " + service.Name + ", and not the database's own files", true
+		return because + ", and not the database's own files", true
 	}
-	return "mounted by " + service.Name, true
+	return because, true
 }
 
 // anonymous says what becomes of a volume that nobody named. It goes with its
@@ -98,6 +102,11 @@ func (p *Plan) joinVolume(in Input, items map[string]*Item, spec labels.Spec, m 
 		items[m.Volume] = it
 		return
 	}
+	p.joinOwner(it, spec, during, cause)
+}
+
+// joinOwner adds what a further owner asks for an item.
+func (p *Plan) joinOwner(it *Item, spec labels.Spec, during labels.During, cause string) {
 	if slices.Contains(it.Volume.Owners, spec.Service) {
 		return
 	}
@@ -111,7 +120,7 @@ func (p *Plan) joinVolume(in Input, items map[string]*Item, spec labels.Spec, m 
 	}
 	agreed := slices.DeleteFunc(slices.Clone(it.Volume.Exclude), func(x string) bool { return !slices.Contains(spec.Exclude, x) })
 	if len(agreed) < len(it.Volume.Exclude) || len(agreed) < len(spec.Exclude) {
-		p.warn("volume %q: its services (%s) exclude different files, so that only what all of them exclude is left out", m.Volume, strings.Join(it.Volume.Owners, ", "))
+		p.warn("%s: its services (%s) exclude different files, so that only what all of them exclude is left out", it.Key, strings.Join(it.Volume.Owners, ", "))
 	}
 	it.Volume.Exclude = agreed
 }
@@ -144,6 +153,9 @@ func finishVolume(in Input, it *Item) {
 		}
 	}
 	v.DeviceID = deviceID(in.Project.Name, it.Name)
+	if it.Kind == manifest.Bind {
+		v.DeviceID = deviceID(in.Project.Name, it.Key)
+	}
 	for _, u := range in.Project.UsersOf(v.Docker) {
 		v.UsedBy = append(v.UsedBy, u.Service)
 	}

@@ -1,20 +1,25 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 	"sort"
 
 	"github.com/ripplebak/ripplebak/labels"
 )
 
-// A window is a set of volumes that are walked by one helper, and the
-// services that are quiesced together for their second walk. No service is
-// quiesced in two windows.
+// A window is a set of volumes that are walked by one helper, of dumps that are
+// made offline, and the services that are quiesced together for the second walk
+// and these dumps, and for the dumps of their group. No service is quiesced in
+// two windows.
 type window struct {
 	name    string
-	items   []string   // keys, sorted
-	owners  []string   // services in dependency order
-	quiesce []quiesced // in dependency order
+	items   []string        // keys of volumes, sorted
+	dumps   []string        // keys of dumps, in the order of the plan
+	offline []string        // keys of dumps that are made when all is down
+	owners  []string        // services in dependency order
+	quiesce []quiesced      // in dependency order
+	late    map[string]bool // of these, what goes down only after the dumps
 }
 
 // makeWindows puts together the volumes that are read together: those of one
@@ -26,6 +31,13 @@ func makeWindows(in Input, items []Item, order []string) []window {
 	sets := newSets()
 	byKey := map[string]Item{}
 	for _, it := range items {
+		if it.Dump != nil && (it.offline() && it.active() || isDownFor(down, it.Key)) {
+			byKey[it.Key] = it
+			sets.add(it.Key)
+		}
+		if it.offline() && it.active() {
+			sets.join(it.Key, together(in, it, it.Service))
+		}
 		if it.Volume == nil || !it.active() {
 			continue
 		}
@@ -43,23 +55,34 @@ func makeWindows(in Input, items []Item, order []string) []window {
 			sets.join(k, q.items[0])
 		}
 	}
-	byRoot := map[string][]string{}
-	for k := range byKey {
-		root := sets.root(k)
-		byRoot[root] = append(byRoot[root], k)
+	byRoot := map[string][]Item{}
+	for _, it := range items {
+		if _, ok := byKey[it.Key]; ok {
+			root := sets.root(it.Key)
+			byRoot[root] = append(byRoot[root], it)
+		}
 	}
 	var out []window
-	for _, keys := range byRoot {
-		out = append(out, makeWindow(byKey, keys, down, order))
+	for _, its := range byRoot {
+		out = append(out, makeWindow(in, its, down, order))
 	}
-	sort.Slice(out, func(a, b int) bool { return out[a].items[0] < out[b].items[0] })
+	sort.Slice(out, func(a, b int) bool { return out[a].name < out[b].name })
 	return out
+}
+
+func isDownFor(down map[string]*quiesced, key string) bool {
+	for _, q := range down {
+		if slices.Contains(q.items, key) {
+			return true
+		}
+	}
+	return false
 }
 
 // together names the set of volumes that an owner's volume is read with.
 func together(in Input, it Item, owner string) string {
 	how := "at rest "
-	if it.Volume.During == labels.Live {
+	if it.Volume != nil && it.Volume.During == labels.Live {
 		how = "live "
 	}
 	if g := in.Specs[owner].Group; g != "" {
@@ -68,15 +91,30 @@ func together(in Input, it Item, owner string) string {
 	return how + "service " + owner
 }
 
-func makeWindow(byKey map[string]Item, keys []string, down map[string]*quiesced, order []string) window {
-	sort.Strings(keys)
-	w := window{name: keys[0], items: keys}
+func makeWindow(in Input, items []Item, down map[string]*quiesced, order []string) window {
+	w := window{late: map[string]bool{}}
 	owners := map[string]bool{}
-	for _, k := range keys {
-		for _, o := range byKey[k].Volume.Owners {
+	for _, it := range items {
+		switch {
+		case it.offline():
+			w.offline = append(w.offline, it.Key)
+			owners[it.Service] = true
+			continue
+		case it.Dump != nil:
+			w.dumps = append(w.dumps, it.Key)
+			owners[it.Service], w.late[it.Service] = true, true
+			// What a database needs stays up as long as it does.
+			maps.Copy(w.late, dependencies(in.Project, it.Service))
+			continue
+		}
+		w.items = append(w.items, it.Key)
+		for _, o := range it.Volume.Owners {
 			owners[o] = true
 		}
 	}
+	sort.Strings(w.items)
+	keys := slices.Concat(w.items, w.dumps, w.offline)
+	w.name = keys[0]
 	for _, s := range order {
 		if owners[s] {
 			w.owners = append(w.owners, s)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/dump"
 	"github.com/ripplebak/ripplebak/labels"
 )
 
@@ -41,10 +42,10 @@ func TestGroupIsOnePointInTime(t *testing.T) {
 		{name: "frozen", mounts: []string{"ice:/ice"}, labels: l("group=g", "during=pause")},
 	}}
 	p := Make(w.input(t))
-	// Dumps come first, while the database is up.
-	wantSteps(t, p, "dump db (globals)", "dump db/shop", "dump db/blog",
-		"walk volume files, volume ice, volume index", "stop search", "pause frozen", "stop app", "stop db",
-		"rewalk volume files, volume ice, volume index", "resume db", "resume app", "resume frozen", "resume search")
+	// The database is dumped while nobody writes to it, and stays up.
+	wantSteps(t, p, "walk volume files, volume ice, volume index", "stop search", "pause frozen", "stop app",
+		"dump db (globals)", "dump db/shop", "dump db/blog",
+		"rewalk volume files, volume ice, volume index", "resume app", "resume frozen", "resume search")
 	if d := mustItem(t, p, "volume index").Volume.During; d != labels.Stop {
 		t.Errorf("volume of a member that does not say: %q", d)
 	}
@@ -77,7 +78,7 @@ func TestSharedVolumeTakesTheStrictestWishes(t *testing.T) {
 	if v.During != labels.Stop || v.OnError != labels.Fail || len(v.Exclude) != 2 || v.Exclude[0] != "/cache" || v.Exclude[1] != "/lock" {
 		t.Errorf("got %+v", v)
 	}
-	wantLine(t, "warning", p.Warnings, `volume "data"`, "exclude different files")
+	wantLine(t, "warning", p.Warnings, `volume data`, "exclude different files")
 }
 
 func TestCompanionsAreStoppedWithTheService(t *testing.T) {
@@ -133,4 +134,73 @@ func TestHooksRunAroundTheirItemsOnly(t *testing.T) {
 		wantSteps(t, p, "walk volume a")
 		wantLine(t, "warning", p.Warnings, `service "app" does not run`, "ripplebak.pre")
 	})
+}
+
+// TestCopiesOfAGroupAreMadeBefore: their service is one of the group like any
+// other, and their volume is read without them.
+func TestCopiesOfAGroupAreMadeBefore(t *testing.T) {
+	w := world{name: "shop", services: []svc{
+		{name: "app", mounts: []string{"data:/data"}, labels: l("group=g", "during=stop", "dump=sqlite", "dump.path=/data/app.db")},
+		{name: "files", mounts: []string{"files:/files"}, labels: l("group=g", "enable=true")},
+	}}
+	in := w.input(t)
+	in.Probes["app"] = Probe{Container: "id-app", Facts: dump.Facts{Engine: "sqlite", SQLite: &dump.SQLiteFacts{
+		Files: []dump.SQLiteFile{{Name: "data/app.db", Volume: "data", Path: "app.db"}},
+	}}}
+	wantSteps(t, Make(in), "dump app/data/app.db", "walk volume data, volume files", "stop files", "stop app", "rewalk volume data, volume files", "resume app", "resume files")
+}
+
+// TestDumpsOfAGroupAreMadeWhileItsOthersAreDown, and what is dumped is up.
+func TestDumpsOfAGroupAreMadeWhileItsOthersAreDown(t *testing.T) {
+	db := svc{name: "db", image: "postgres:17", mounts: []string{"pg:/var/lib/postgresql/data"}, labels: l("group=g", "dump=pg_dump", "dump.databases=shop")}
+	t.Run("without any volume", func(t *testing.T) {
+		w := world{name: "shop", services: []svc{db, {name: "app", deps: []string{"db"}, labels: l("group=g", "during=pause", "enable=true")}}}
+		wantSteps(t, Make(w.input(t)), "pause app", "dump db (globals)", "dump db/shop", "resume app")
+	})
+	t.Run("and goes down after its dump where it has to", func(t *testing.T) {
+		wal := db
+		wal.mounts, wal.deps = append(wal.mounts, "wal:/wal"), []string{"setup"}
+		w := world{name: "shop", services: []svc{
+			{name: "setup", mounts: []string{"conf:/conf"}, labels: l("group=g", "enable=true")},
+			wal,
+			{name: "app", deps: []string{"db"}, mounts: []string{"files:/files"}, labels: l("group=g", "during=stop")},
+		}}
+		wantSteps(t, Make(w.input(t)), "walk volume conf, volume files, volume wal", "stop app", "dump db (globals)", "dump db/shop",
+			"stop db", "stop setup", "rewalk volume conf, volume files, volume wal", "resume setup", "resume db", "resume app")
+	})
+	t.Run("commands run around the window", func(t *testing.T) {
+		hooked := db
+		hooked.labels = l("group=g", "dump=pg_dump", "dump.databases=shop", "pre=lock", "post=unlock")
+		w := world{name: "shop", services: []svc{hooked, {name: "app", mounts: []string{"files:/files"}, labels: l("group=g", "during=stop", "pre=a", "post=b")}}}
+		wantSteps(t, Make(w.input(t)), "pre app", "pre db", "walk volume files", "stop app", "dump db (globals)", "dump db/shop",
+			"rewalk volume files", "resume app", "post app", "post db")
+	})
+	t.Run("before everything where nobody has to be down", func(t *testing.T) {
+		w := world{name: "shop", services: []svc{db, {name: "app", mounts: []string{"files:/files"}, labels: l("group=g", "enable=true")}}}
+		wantSteps(t, Make(w.input(t)), "dump db (globals)", "dump db/shop", "walk volume files")
+		w.services[1].labels, w.services[1].state = l("group=g", "during=stop"), compose.StateExited
+		wantSteps(t, Make(w.input(t)), "dump db (globals)", "dump db/shop", "walk volume files")
+	})
+	t.Run("not those of other groups", func(t *testing.T) {
+		other := svc{name: "other", image: "postgres:17", labels: l("group=h", "dump=pg_dump", "dump.databases=blog")}
+		w := world{name: "shop", services: []svc{db, other, {name: "app", labels: l("group=g", "during=stop")}, {name: "live", labels: l("group=h", "enable=true")}}}
+		wantSteps(t, Make(w.input(t)), "dump other (globals)", "dump other/blog", "stop app", "dump db (globals)", "dump db/shop", "resume app")
+	})
+}
+
+func TestCommandsOfTheRun(t *testing.T) {
+	w := world{name: "shop", services: []svc{
+		{name: "app", mounts: []string{"a:/a"}, labels: l("during=stop", "pre=lock")},
+		{name: "mail", state: compose.StateExited},
+	}}
+	in := w.input(t)
+	in.Pre, in.Post = Hook{"app", "artisan down"}, Hook{"mail", "tell"}
+	p := Make(in)
+	wantSteps(t, p, "pre-run app: artisan down", "pre app", "walk volume a", "stop app", "rewalk volume a", "resume app", "post-run mail: tell")
+	wantLine(t, "warning", p.Warnings, `RIPPLEBAK_POST: service "mail" does not run`, "it would not be run")
+	if last := p.Operations[len(p.Operations)-1]; last.Do != PostRun || last.Cause != "setting RIPPLEBAK_POST" {
+		t.Errorf("the last operation is %+v", last)
+	}
+	in.Pre = Hook{"ap", "artisan down"}
+	wantLine(t, "problem", Make(in).Problems, `RIPPLEBAK_PRE: project "shop" has no service "ap"`, "app, mail")
 }

@@ -190,6 +190,8 @@ func steps(p *Plan) []string {
 			out = append(out, "resume "+op.Service)
 		case RunPre, RunPost:
 			out = append(out, string(op.Do)+" "+op.Service)
+		case PreRun, PostRun:
+			out = append(out, string(op.Do)+" "+op.Service+": "+op.Command)
 		case Walk, Rewalk:
 			out = append(out, string(op.Do)+" "+strings.Join(op.Items, ", "))
 		case DoDump:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ensure-image.sh debian|files|postgres|mariadb|redis: makes the image that tests and the
+# ensure-image.sh debian|files|postgres|mariadb|redis|etcd|sqlite|slapd: makes the image that tests and the
 # demo need, unless it is there, and prints its name.
 #
 #   debian    a minimal Debian, made by debootstrap: pulls nothing
@@ -7,6 +7,9 @@
 #   postgres  postgres:17 where it can be pulled, else Debian's PostgreSQL
 #   mariadb   Debian's MariaDB
 #   redis     Debian's Redis
+#   etcd      Debian's etcd
+#   sqlite    Debian's Python and SQLite
+#   slapd     Debian's OpenLDAP
 #
 # An image made here carries the digest of its sources, and is made again when
 # they change.
@@ -92,5 +95,17 @@ redis)
 	build redis "$STANDIN_REDIS"
 	echo "$STANDIN_REDIS"
 	;;
-*) die "which image? debian, files, postgres, mariadb or redis" ;;
+etcd)
+	build etcd "$STANDIN_ETCD"
+	echo "$STANDIN_ETCD"
+	;;
+sqlite)
+	build sqlite "$STANDIN_SQLITE"
+	echo "$STANDIN_SQLITE"
+	;;
+slapd)
+	build slapd "$STANDIN_SLAPD"
+	echo "$STANDIN_SLAPD"
+	;;
+*) die "which image? debian, files, postgres, mariadb, redis, etcd, sqlite or slapd" ;;
 esac

@@ -13,8 +13,11 @@ STANDIN_DEBIAN=ripplebak-standin/debian:bookworm
 STANDIN_FILES=ripplebak-standin/files:bookworm
 STANDIN_POSTGRES=ripplebak-standin/postgres:15
 STANDIN_REDIS=ripplebak-standin/redis:7.0
+STANDIN_SQLITE=ripplebak-standin/sqlite:3.40
 OFFICIAL_POSTGRES=postgres:17
 STANDIN_MARIADB=ripplebak-standin/mariadb:10.11
+STANDIN_ETCD=ripplebak-standin/etcd:3.4
+STANDIN_SLAPD=ripplebak-standin/slapd:2.5
 
 # Everything that is said goes to stderr: stdout is for a script's answer.
 say() { printf '%s\n' "$*" >&2; }

@@ -20,11 +20,14 @@ INTEGRATION_FILES_IMAGE=$(scripts/ensure-image.sh files)
 INTEGRATION_POSTGRES_IMAGE=$(scripts/ensure-image.sh postgres)
 INTEGRATION_MARIADB_IMAGE=$(scripts/ensure-image.sh mariadb)
 INTEGRATION_REDIS_IMAGE=$(scripts/ensure-image.sh redis)
+INTEGRATION_ETCD_IMAGE=$(scripts/ensure-image.sh etcd)
+INTEGRATION_SQLITE_IMAGE=$(scripts/ensure-image.sh sqlite)
+INTEGRATION_SLAPD_IMAGE=$(scripts/ensure-image.sh slapd)
 INTEGRATION_VERSITYGW=$(scripts/ensure-tool.sh versitygw)
-export INTEGRATION_DEBIAN_IMAGE INTEGRATION_FILES_IMAGE INTEGRATION_POSTGRES_IMAGE INTEGRATION_MARIADB_IMAGE INTEGRATION_REDIS_IMAGE INTEGRATION_VERSITYGW
+export INTEGRATION_DEBIAN_IMAGE INTEGRATION_FILES_IMAGE INTEGRATION_POSTGRES_IMAGE INTEGRATION_MARIADB_IMAGE INTEGRATION_REDIS_IMAGE INTEGRATION_ETCD_IMAGE INTEGRATION_SQLITE_IMAGE INTEGRATION_SLAPD_IMAGE INTEGRATION_VERSITYGW
 
 [ -x "$INTEGRATION_BINARY" ] || die "bin/ripplebak is missing: run make image"
 [ -d integration ] || die "there are no integration tests"
 # Most tests wait for containers most of the time: more of them run at once than
 # there are processors. Those that measure time run before, one at a time.
-exec go test -count=1 -parallel "${INTEGRATION_PARALLEL:-3}" -timeout 45m "$@" ./integration/...
+exec go test -count=1 -parallel "${INTEGRATION_PARALLEL:-4}" -timeout 45m "$@" ./integration/...

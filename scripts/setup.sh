@@ -16,7 +16,7 @@ docker info >/dev/null 2>&1 || die "no answer from the Docker Engine: is it runn
 [ "${CI:-}" != true ] || ./ensure-packages.sh postgresql postgresql-contrib
 
 # Compiling takes the processor, images take the network.
-(./ensure-image.sh postgres && ./ensure-image.sh files && ./ensure-image.sh redis) >/dev/null &
+(./ensure-image.sh postgres && ./ensure-image.sh files && ./ensure-image.sh redis && ./ensure-image.sh etcd) >/dev/null &
 images=$!
 trap 'kill "$images" 2>/dev/null || true' EXIT
 ./ensure-compose.sh

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -90,7 +91,7 @@ func (a *App) backUp(ctx context.Context, h *host, opt BackupOptions) (report *B
 		a.countRequests(report, v)
 	}()
 	defer func() { err = errors.Join(err, e.end(ctx)) }()
-	report, err = a.carryOutWith(v.lock.Context(), h, p, d, v, id, false, e)
+	report, err = a.carryOutWith(v.lock.Context(), h, p, d, v, id, nil, e)
 	return report, errors.Join(err, a.afterBackup(ctx, h, v, report, err))
 }
 
@@ -111,11 +112,16 @@ const lockPatience = 3 * time.Second
 
 // begin takes the run lock and clears up after runs that died.
 func (a *App) begin(ctx context.Context, h *host, id string, wait time.Duration) (release func() error, err error) {
+	return a.beginTo(ctx, h, id, wait, a.recover)
+}
+
+// beginTo is begin with another way to clear up.
+func (a *App) beginTo(ctx context.Context, h *host, id string, wait time.Duration, clear func(context.Context, *host) error) (release func() error, err error) {
 	release, err = a.lockRun(ctx, h, h.state, id, wait)
 	if err != nil || h.state == nil {
 		return release, err
 	}
-	if err := a.recover(ctx, h); err != nil {
+	if err := clear(ctx, h); err != nil {
 		return nil, errors.Join(err, release())
 	}
 	return release, nil
@@ -174,15 +180,16 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions, id 
 	return p, d, v, e, err
 }
 
-// carryOut executes a plan and commits.
-func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety bool) (*BackupReport, error) {
+// carryOut executes a plan and commits. safety is what a safety snapshot is made
+// for; nil: it is none.
+func (a *App) carryOut(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety *manifest.Overwritten) (*BackupReport, error) {
 	return a.carryOutWith(ctx, h, p, d, v, id, safety, nil)
 }
 
 // carryOutWith is carryOut with a helper that has been started already, or nil.
-func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety bool, e *early) (*BackupReport, error) {
+func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discovery, v *vault, id string, safety *manifest.Overwritten, e *early) (*BackupReport, error) {
 	r := &run{
-		app: a, host: h, found: d, plan: p, vault: v, id: id, started: a.Now(), safety: safety, early: e,
+		app: a, host: h, found: d, plan: p, vault: v, id: id, started: a.Now(), safety: safety != nil, overwrites: safety, early: e,
 		windows: map[string]*windowRun{}, downtime: map[string]time.Duration{},
 		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
 	}
@@ -204,7 +211,8 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 	}
 	report, err := r.finish(ctx, r.execute(ctx))
 	r.removing.Wait()
-	if safety && r.down != nil {
+	r.postRun(ctx, report, err)
+	if safety != nil && r.down != nil {
 		report = nil // nothing may be overwritten while that is not put right
 	}
 	if r.down != nil && errors.Is(err, ErrIncomplete) {
@@ -289,10 +297,8 @@ func (r *run) downtimeOf(key string) time.Duration {
 		if w == nil {
 			continue
 		}
-		for _, k := range w.keys {
-			if k == key {
-				longest = max(longest, r.downtime[op.Service])
-			}
+		if slices.Contains(w.items(), key) {
+			longest = max(longest, r.downtime[op.Service])
 		}
 	}
 	return longest

@@ -136,7 +136,7 @@ func TestItemAt(t *testing.T) {
 		"/shop/dumps/db/a%2Fb.dump":          {"dump db/a/b", "a%2Fb.dump"},
 		"/shop/dumps/db/globals.sql":         {"dump db (globals)", "globals.sql"},
 		"/shop/dumps/db":                     {"dump db", ""},
-		"/shop/binds/app/etc%2Fx/y":          {"bind app/etc/x", "y"},
+		"/shop/binds/app/etc%2Fx/y":          {"bind app:etc/x", "y"},
 		"/shop/binds/app":                    {"bind app", ""},
 		"/shop/config/compose.yaml":          {"config", "compose.yaml"},
 		"/shop/ripplebak.json":               {"", "/shop/ripplebak.json"},

@@ -95,7 +95,7 @@ func itemAt(project, path string) (key, below string) {
 		}
 		return manifest.Key(manifest.Bind, name, manifest.Unescape(parts[3])), strings.Join(parts[4:], "/")
 	case manifest.ConfigDir:
-		return string(manifest.Config), strings.Join(parts[2:], "/")
+		return manifest.Key(manifest.Config, "", ""), strings.Join(parts[2:], "/")
 	}
 	return "", path
 }

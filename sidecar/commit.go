@@ -43,7 +43,7 @@ func (r *run) manifest() *manifest.Manifest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := &manifest.Manifest{
-		Project: r.plan.Project, Run: r.id, Safety: r.safety, Host: r.host.name, Program: r.app.Version,
+		Project: r.plan.Project, Run: r.id, Safety: r.safety, Overwritten: r.overwrites, Host: r.host.name, Program: r.app.Version,
 		Engine: r.host.info.ServerVersion, Started: r.started, Finished: r.app.Now(), Warnings: r.warnings, Only: r.plan.Only,
 		Services: []manifest.Service{}, Items: []manifest.Item{}, Recovery: r.recovery(),
 	}
@@ -95,10 +95,13 @@ func (r *run) saveRoot(ctx context.Context, m *manifest.Manifest) (repository.ID
 	for _, it := range r.plan.Items {
 		res := r.results[it.Key]
 		path := res.item.Path()
+		if res.folder != nil {
+			project.folders[manifest.ConfigDir] = res.folder
+		}
 		if len(res.nodes) == 0 {
 			continue
 		}
-		if it.Kind == manifest.Volume {
+		if it.Volume != nil {
 			path = path[:len(path)-1] // the node itself is the last
 		}
 		d := project.at(path...)

@@ -107,10 +107,6 @@ func (c *copying) retain(ctx context.Context, v *vault) error {
 	if len(held) > 0 {
 		return fmt.Errorf("no old snapshot of the copy is removed: %w", errors.Join(held...))
 	}
-	ids := removals(groups)
-	if err := c.app.removeSnapshots(ctx, d, ids); err != nil {
-		return err
-	}
-	c.info.Removed = len(ids)
-	return nil
+	c.info.Removed, err = c.app.removeSnapshots(ctx, d, removals(groups))
+	return err
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/labels"
+	"github.com/ripplebak/ripplebak/plan"
 )
 
 // discovery is the project as it is now, and what its labels ask for.
@@ -18,6 +20,7 @@ type discovery struct {
 	volumeSpecs map[string]labels.VolumeSpec
 	problems    []string
 	faulty      map[string]bool // services whose labels have problems
+	config      compose.Config
 	notices     []string
 }
 
@@ -29,9 +32,10 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 	}
 	d := &discovery{containers: map[string]docker.Container{}}
 	images := map[string]map[string]string{}
-	var cs []compose.Container
+	var cs, selves []compose.Container
 	for _, c := range found {
 		if h.isSelf(c) {
+			selves = append(selves, composeContainer(c, nil))
 			continue // the others of our kind are left out by their label, with a notice
 		}
 		d.containers[c.ID] = c
@@ -51,6 +55,7 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.config = compose.ConfigOf(h.project, slices.Concat(selves, cs))
 	var faults []error
 	d.project, faults = compose.FromContainers(h.project, cs, vols)
 	for _, f := range faults {
@@ -59,6 +64,7 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 	d.notices = append(d.notices, d.project.Notes...)
 	a.Redactor().Public(d.names()...)
 	d.readLabels(a.Settings.TrustImageLabels)
+	d.specs = plan.Recognise(d.project, d.specs, a.Settings.Auto)
 	return d, nil
 }
 

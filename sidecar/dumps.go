@@ -21,6 +21,9 @@ func dumpInfo(it plan.Item) *manifest.DumpInfo {
 	if facts, err := json.Marshal(d.Facts); err == nil { // strings and numbers: it cannot fail
 		info.Facts = facts
 	}
+	if it.Name != "" { // roles have no rows
+		info.ExcludeTableData = d.Request.ExcludeTableData
+	}
 	return info
 }
 
@@ -32,7 +35,12 @@ func (r *run) dump(ctx context.Context, op plan.Operation) error {
 		return nil
 	}
 	it, res := r.item(key)
+	r.mu.Lock()
 	res.item.Started = r.app.Now()
+	if w := r.window(op.Window); w != nil && w.lost != nil {
+		res.item.Inconsistent = "the other services of its group were not down: " + r.app.Redactor().Redact(w.lost.Error())
+	}
+	r.mu.Unlock()
 	var expect int64
 	if db, ok := it.Dump.Facts.Database(it.Name); ok && db.Size > 0 {
 		expect = db.Size
@@ -74,7 +82,7 @@ func (r *run) good(key string) {
 	res.item.Finished, res.done = r.app.Now(), true
 	before := r.parents.marksOf(key)
 	res.item.Recent = before
-	if text, ok := r.app.suddenly(before, res.item); ok {
+	if text, ok := r.app.suddenly(before, res.item); ok && res.item.Kind != manifest.Config { // files that people edit
 		res.item.Warnings = append(res.item.Warnings, text)
 		r.warnings = append(r.warnings, key+": "+text)
 		r.changed = append(r.changed, key)
@@ -87,6 +95,9 @@ func (r *run) good(key string) {
 
 // dumpFile streams one command's output into the repository.
 func (r *run) dumpFile(ctx context.Context, it plan.Item, f dump.File) (*repository.Node, error) {
+	if f.Copy != nil {
+		return r.copyFile(ctx, it, f)
+	}
 	engine, _ := dump.Lookup(it.Dump.Engine)
 	x, err := r.host.engine.Exec(ctx, docker.ExecRequest{
 		Container: it.Dump.Container, Argv: f.Command.Argv, Stdin: known(f.Command), Gate: f.Command.Gate, NonEmpty: true,
@@ -121,7 +132,7 @@ func (r *run) dumpFile(ctx context.Context, it plan.Item, f dump.File) (*reposit
 }
 
 // copyDump reads the stream to its proven end.
-func (r *run) copyDump(from io.Reader, file *repository.FileWriter, proof dump.Proof, key string) error {
+func (r *run) copyDump(from io.Reader, file io.Writer, proof dump.Proof, key string) error {
 	buf := make([]byte, 256<<10)
 	var n int64
 	for {

@@ -10,6 +10,7 @@ import (
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/retention"
 	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/storage"
 )
 
 // ForgetOptions say which snapshots are to be forgotten.
@@ -97,18 +98,31 @@ func (a *App) forget(ctx context.Context, v *vault, h *host, f *forgetter, group
 	if !slices.Equal(ids, removals(groups)) {
 		return ErrChanged
 	}
-	return a.removeSnapshots(ctx, d, ids)
+	_, err = a.removeSnapshots(ctx, d, ids)
+	return err
 }
 
-// removeSnapshots removes the snapshots in this order, and says so.
-func (a *App) removeSnapshots(ctx context.Context, d *deleting, ids []repository.ID) error {
-	for n, id := range ids {
-		if err := d.deleter.RemoveSnapshot(ctx, id); err != nil {
-			return fmt.Errorf("%d of %d snapshots were forgotten: %w", n, len(ids), err)
+// removeSnapshots removes the snapshots in this order, and says so. Those that
+// the storage still locks stay until a later forget: that is what the lock is
+// for, and no failure.
+func (a *App) removeSnapshots(ctx context.Context, d *deleting, ids []repository.ID) (removed int, err error) {
+	var locked []string
+	for _, id := range ids {
+		err := d.deleter.RemoveSnapshot(ctx, id)
+		switch {
+		case errors.Is(err, storage.ErrRetained):
+			locked = append(locked, id.Short())
+			continue
+		case err != nil:
+			return removed, fmt.Errorf("%d of %d snapshots were forgotten: %w", removed, len(ids), err)
 		}
+		removed++
 		a.Log.Info().Str("snapshot", id.Short()).Msg("snapshot forgotten")
 	}
-	return nil
+	if len(locked) > 0 {
+		a.Log.Warn().Strs("snapshots", locked).Msg("the storage still locks snapshots against removal: a forget after their locks have ended removes them")
+	}
+	return removed, nil
 }
 
 // forgetter makes what decides, out of options that make sense.

@@ -136,10 +136,11 @@ func (a *App) retainNow(ctx context.Context, h *host, v *vault, out *RetentionRe
 		out.Kept += len(ids)
 		return nil
 	}
-	if err := a.removeSnapshots(ctx, d, ids); err != nil {
+	removed, err := a.removeSnapshots(ctx, d, ids)
+	if err != nil {
 		return err
 	}
-	out.Ran, out.Removed = true, len(ids)
+	out.Ran, out.Removed, out.Kept = true, removed, out.Kept+len(ids)-removed
 	return nil
 }
 

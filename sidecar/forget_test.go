@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/rs/zerolog"
+
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/storage/storagetest"
@@ -126,7 +129,8 @@ func forgetFrom(t *testing.T, app *App, store storage.Store, opt ForgetOptions) 
 	if groups, err = f.decide(t.Context(), r); err != nil {
 		return nil, err
 	}
-	return groups, app.removeSnapshots(t.Context(), d, removals(groups))
+	_, err = app.removeSnapshots(t.Context(), d, removals(groups))
+	return groups, err
 }
 
 // TestForeignSnapshotsCount: what stock restic wrote with our tags is the
@@ -277,6 +281,37 @@ func f39_ForgetKilledAtEachStep(t *testing.T) {
 				t.Errorf("left %s", got)
 			}
 		}
+	}
+}
+
+// TestForgetLeavesWhatTheStorageLocks: a lock that has not ended is no failure,
+// the others go, and a later forget removes the rest.
+func TestForgetLeavesWhatTheStorageLocks(t *testing.T) {
+	synctest.Test(t, forgetLeavesWhatTheStorageLocks)
+}
+
+func forgetLeavesWhatTheStorageLocks(t *testing.T) {
+	mem := storagetest.NewMemory()
+	a := newArchived(t, mem, noon())
+	a.add(days(0, 7)...)
+	log := &lockedBuffer{}
+	app := keeper(t, noon(), "last=3")
+	app.Log = zerolog.New(log)
+	faulty := storagetest.NewFaulty(t, mem)
+	locked := faulty.Arm(storagetest.Fault{Op: storagetest.OpRemove, Kind: storage.SnapshotFile, Nth: 2, Times: 2, Err: fmt.Errorf("%w until tomorrow", storage.ErrRetained)})
+	if _, err := forgetFrom(t, app, faulty, ForgetOptions{}); err != nil {
+		t.Errorf("locked snapshots: %v", err)
+	}
+	if got := a.left("shop"); locked.Hits() != 2 || strings.Count(got, " ") != 4 || !strings.HasPrefix(got, "0 1 2 ") {
+		t.Errorf("%d removals were refused, left %s", locked.Hits(), got)
+	}
+	if n := strings.Count(log.String(), "still locks snapshots"); n != 1 {
+		t.Errorf("the locked ones are named %d times:\n%s", n, log)
+	}
+	wantReadable(t, a)
+	forgetIn(t, app, a, ForgetOptions{})
+	if got := a.left("shop"); got != "0 1 2" {
+		t.Errorf("left %s", got)
 	}
 }
 

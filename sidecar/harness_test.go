@@ -81,7 +81,7 @@ func newShop(t *testing.T) *shop {
 func (s *shop) path(elem ...string) string { return filepath.Join(append([]string{s.dir}, elem...)...) }
 
 // helper is what a helper's container runs. The volume NAME is the directory
-// volumes/NAME.
+// volumes/NAME; paths of the host are those of this machine.
 func (s *shop) helper(ctx context.Context, p *dockertest.Process) int {
 	env := map[string]string{}
 	for _, kv := range p.Env {
@@ -97,7 +97,11 @@ func (s *shop) helper(ctx context.Context, p *dockertest.Process) int {
 				return 1
 			}
 			os.Remove(m.Target) // there may be none
-			if err := os.Symlink(s.path("volumes", m.Volume), m.Target); err != nil {
+			source := m.Bind
+			if m.Volume != "" {
+				source = s.path("volumes", m.Volume)
+			}
+			if err := os.Symlink(source, m.Target); err != nil {
 				return 1
 			}
 		}

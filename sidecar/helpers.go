@@ -23,6 +23,9 @@ const (
 // runRecover stands for a run on the label of a helper that recovers.
 const runRecover = "recover"
 
+// runProbe stands for it on that of a double that is only asked something.
+const runProbe = "probe"
+
 // helperStart bounds how long a helper may take to call back, helperEnd how
 // long to be removed, whatever its volume's filesystem does to it.
 const (
@@ -44,6 +47,14 @@ const mountRoot = "/volumes"
 // hostile, so that they are no paths.
 func (h *host) mountPoint(n int) string { return fmt.Sprintf("%s/%d", h.mounts, n) }
 
+// scratch is where a helper that copies databases has space of its own.
+func (h *host) scratch() string {
+	if h.mounts == mountRoot {
+		return scratchDir
+	}
+	return h.mounts + scratchDir // in a test, where a helper is no container
+}
+
 // readCaps is what reading takes, writeCaps what restoring takes.
 func readCaps() []string { return []string{"DAC_READ_SEARCH"} }
 
@@ -51,10 +62,46 @@ func writeCaps() []string {
 	return []string{"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"}
 }
 
-// startHelper starts a helper for the volumes (Docker's names), in this order,
-// and waits until it has called back.
-func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run string, volumes []string, write bool) (_ *helper, err error) {
-	connections := min(len(volumes), maxConnections)
+// duty is what a helper is for.
+type duty uint8
+
+const (
+	toRead  duty = iota // volumes, read-only
+	toWrite             // volumes, for a restore
+	toCopy              // databases, as their owners, with space for the copies
+	toJudge             // databases, as their owners, in a restore
+)
+
+// caps are the capabilities that a duty takes. To be the owner of a database is
+// to give up being root; where root is the owner, its service has
+// DAC_OVERRIDE too.
+func (d duty) caps() []string {
+	switch d {
+	case toWrite:
+		return writeCaps()
+	case toCopy:
+		return []string{"DAC_OVERRIDE", "SETGID", "SETUID"}
+	case toJudge:
+		return append(writeCaps(), "SETGID", "SETUID")
+	}
+	return readCaps()
+}
+
+// startHelper starts a helper that reads or writes places.
+func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run string, places []string, write bool) (*helper, error) {
+	d := toRead
+	if write {
+		d = toWrite
+	}
+	return a.startHelperAs(ctx, h, l, run, places, d)
+}
+
+// startHelperAs starts a helper for the places, in this order, and waits until it
+// has called back. A place is a volume, by Docker's name, or a path of the host,
+// which is absolute, as no name of a volume is.
+func (a *App) startHelperAs(ctx context.Context, h *host, l *volume.Listener, run string, places []string, d duty) (_ *helper, err error) {
+	restores := d == toWrite || d == toJudge
+	connections := min(len(places), maxConnections)
 	pending := l.Expect(connections)
 	defer func() {
 		if err != nil {
@@ -71,15 +118,22 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		},
 		Labels:       map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project, labelState: stateOf(h)},
 		SocketVolume: h.socketVolume, SocketBind: h.socketBind,
-		CapAdd: readCaps(),
-		CPUs:   a.helperCPUs(), Background: !write, // whoever restores waits for it
+		CapAdd: d.caps(),
+		CPUs:   a.helperCPUs(), Background: !restores, // whoever restores waits for it
 	}
-	if write {
-		spec.CapAdd = writeCaps()
+	if restores {
 		spec.Env = append(spec.Env, crashEnv(run)...)
 	}
-	for i, v := range volumes {
-		spec.Mounts = append(spec.Mounts, docker.HelperMount{Volume: v, Target: h.mountPoint(i), ReadOnly: !write})
+	if d == toCopy {
+		spec.Scratch = h.scratch()
+		spec.Background = false // writers may be waiting
+	}
+	for i, place := range places {
+		m := docker.HelperMount{Volume: place, Target: h.mountPoint(i), ReadOnly: d == toRead}
+		if path.IsAbs(place) {
+			m.Volume, m.Bind = "", place
+		}
+		spec.Mounts = append(spec.Mounts, m)
 	}
 	c, err := h.engine.StartHelper(ctx, spec)
 	if err != nil {
@@ -92,6 +146,14 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 		return nil, errors.Join(err, h.removeHelper(ctx, c.ID))
 	}
 	return &helper{host: h, id: c.ID, peer: peer}, nil
+}
+
+// hasPath says whether there is anything at a path of the host.
+func (h *host) hasPath(ctx context.Context, run, p string) (bool, error) {
+	return h.engine.HasPath(ctx, docker.HelperSpec{
+		Image: h.image, Argv: []string{"/ripplebak", "version"},
+		Labels: map[string]string{compose.LabelHelper: run, labelOwner: ownerOf(h), labelProject: h.project, labelState: stateOf(h)},
+	}, p)
 }
 
 // helperCPUs is the bound of a helper; none where the machine has no more than

@@ -4,19 +4,23 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/ripplebak/ripplebak/docker"
+	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
-// Times of commands: of one that runs in its turn, and of what is made up for
-// on the way out of a run that was broken off.
+// hookOutTime is how long a command may take that is made up for on the way out
+// of a run that was broken off.
+const hookOutTime = 30 * time.Second
+
+// What post commands are told. It may be read by whoever may inspect the
+// container, and it is no secret.
 const (
-	hookTime    = 30 * time.Minute
-	hookOutTime = 30 * time.Second
+	outcomeSuccess  = "RIPPLEBAK_OUTCOME=success"
+	outcomeFailure  = "RIPPLEBAK_OUTCOME=failure"
+	outcomeSnapshot = "RIPPLEBAK_SNAPSHOT="
 )
 
 // pre runs the command before a service's items. If it fails they fail: what
@@ -25,11 +29,10 @@ const (
 func (r *run) pre(ctx context.Context, op plan.Operation) error {
 	for _, post := range r.plan.Operations {
 		if post.Do == plan.RunPost && post.Service == op.Service {
-			r.journal.Posts = append(r.journal.Posts, state.Post{Service: post.Service, Command: post.Command})
-			r.notePosts()
+			r.notePost(state.Post{Service: post.Service, Command: post.Command})
 		}
 	}
-	err := r.hook(ctx, op)
+	err := r.app.hook(ctx, r.host, op)
 	if err == nil {
 		return nil
 	}
@@ -46,19 +49,46 @@ func (r *run) pre(ctx context.Context, op plan.Operation) error {
 
 // post runs the command after a service's items, also when they failed.
 func (r *run) post(ctx context.Context, op plan.Operation) error {
-	err := r.hook(ctx, op)
+	outcome := outcomeSuccess
+	for _, it := range r.plan.Items {
+		if it.Skip == "" && owns(it, op.Service) && r.broken(it.Key) {
+			outcome = outcomeFailure
+		}
+	}
+	return r.endWith(ctx, state.Post{Service: op.Service, Command: op.Command}, outcome)
+}
+
+// broken says whether an item is known to be no good by now.
+func (r *run) broken(key string) bool {
+	_, res := r.item(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return res.item.State == manifest.Failed || res.item.State == manifest.Partial
+}
+
+// endWith runs a post command and takes it off the journal, unless the run was
+// broken off meanwhile: then it is run again on the way out.
+func (r *run) endWith(ctx context.Context, p state.Post, env ...string) error {
+	err := r.app.hook(ctx, r.host, postOf(p), env...)
 	if cause := context.Cause(ctx); cause != nil && err != nil {
-		return cause // it is run again on the way out
+		return cause
 	}
 	if err != nil {
-		r.warn("service %q: the command of ripplebak.post failed: %v", op.Service, err)
+		r.warn("service %q: the command of %s failed: %v", p.Service, nameOf(p), err)
 	}
 	before := len(r.journal.Posts)
-	r.journal.Posts = slices.DeleteFunc(r.journal.Posts, func(p state.Post) bool { return p.Service == op.Service })
+	r.journal.Posts = slices.DeleteFunc(r.journal.Posts, func(other state.Post) bool { return other == p })
 	if len(r.journal.Posts) < before {
 		r.notePosts()
 	}
 	return nil
+}
+
+// notePost puts a command into the journal, before those that were noted
+// earlier: what was begun last is ended first.
+func (r *run) notePost(p state.Post) {
+	r.journal.Posts = slices.Insert(r.journal.Posts, 0, p)
+	r.notePosts()
 }
 
 // notePosts writes the journal. Where it cannot be written the commands run
@@ -75,47 +105,94 @@ func (r *run) postDue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, hookOutTime)
 	defer cancel()
 	for _, p := range slices.Clone(r.journal.Posts) {
-		op := plan.Operation{Do: plan.RunPost, Service: p.Service, Command: p.Command}
-		if err := r.post(ctx, op); err != nil {
-			r.warn("service %q: the command of ripplebak.post did not end, it is tried again by the next command: %v", p.Service, err)
+		if p.OfRun {
+			continue // it comes after the run
+		}
+		r.tryEnd(ctx, p, outcomeFailure)
+	}
+}
+
+func (r *run) tryEnd(ctx context.Context, p state.Post, env ...string) {
+	if err := r.endWith(ctx, p, env...); err != nil {
+		r.warn("service %q: the command of %s did not end, it is tried again by the next command: %v", p.Service, nameOf(p), err)
+	}
+}
+
+// preRun runs the command before the run. If it fails the run has failed, and
+// nothing has been touched.
+func (r *run) preRun(ctx context.Context, op plan.Operation) error {
+	err := r.app.hook(ctx, r.host, op)
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return cause
+	}
+	if err != nil {
+		return fmt.Errorf("service %q: the command of RIPPLEBAK_PRE failed, so nothing was backed up: %w", op.Service, err)
+	}
+	return nil
+}
+
+// ofRun is the command after the run, if the plan has one.
+func (r *run) ofRun() (state.Post, bool) {
+	for _, op := range r.plan.Operations {
+		if op.Do == plan.PostRun {
+			return state.Post{Service: op.Service, Command: op.Command, OfRun: true}, true
 		}
 	}
+	return state.Post{}, false
+}
+
+// notePostRun puts the command after the run into the journal, before anything
+// is done: it is run whatever becomes of us.
+func (r *run) notePostRun() {
+	if p, ok := r.ofRun(); ok {
+		r.notePost(p)
+	}
+}
+
+// postRun runs the command after the run and tells it what became of the run.
+func (r *run) postRun(ctx context.Context, report *BackupReport, err error) {
+	p, ok := r.ofRun()
+	if !ok {
+		return
+	}
+	env := []string{outcomeSuccess}
+	if err != nil || r.down != nil {
+		env[0] = outcomeFailure
+	}
+	if report != nil && report.Snapshot != "" {
+		env = append(env, outcomeSnapshot+report.Snapshot)
+	}
+	said := len(r.warnings)
+	if r.endWith(ctx, p, env...) != nil {
+		out, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookOutTime)
+		defer cancel()
+		r.tryEnd(out, p, env...)
+	}
+	if report != nil {
+		report.Warnings = append(report.Warnings, r.warnings[said:]...)
+	}
+}
+
+// postOf is the operation of a noted command.
+func postOf(p state.Post) plan.Operation {
+	do := plan.RunPost
+	if p.OfRun {
+		do = plan.PostRun
+	}
+	return plan.Operation{Do: do, Service: p.Service, Command: p.Command}
+}
+
+// nameOf is where a noted command is from.
+func nameOf(p state.Post) string {
+	if p.OfRun {
+		return "RIPPLEBAK_POST"
+	}
+	return "ripplebak.post"
 }
 
 func owns(it plan.Item, service string) bool {
 	if it.Volume == nil {
 		return it.Service == service
 	}
-	for _, o := range it.Volume.Owners {
-		if o == service {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *run) hook(ctx context.Context, op plan.Operation) error {
-	return r.app.hook(ctx, r.host, op)
-}
-
-// hook runs a command of a label in its own service's container, as it is now,
-// for it may have been recreated since the plan was made.
-func (a *App) hook(ctx context.Context, h *host, op plan.Operation) error {
-	c, err := h.running(ctx, op.Service)
-	if err != nil {
-		return err
-	}
-	out, stderr, err := h.engine.Run(ctx, docker.ExecRequest{
-		// No stall: a command that says nothing while it works is no fault.
-		Container: c, Argv: []string{"sh", "-c", op.Command}, Deadline: hookTime,
-	})
-	if err != nil {
-		return err
-	}
-	said := strings.TrimSpace(string(out) + stderr)
-	if len(said) > 2000 {
-		said = said[:2000]
-	}
-	a.Log.Info().Str("service", op.Service).Str("hook", string(op.Do)).Str("output", a.Redactor().Redact(said)).Msg("command done")
-	return nil
+	return slices.Contains(it.Volume.Owners, service)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
@@ -51,6 +53,24 @@ func (h *host) selfID() string {
 		return ""
 	}
 	return h.self.ID
+}
+
+// onHost is the path of the host that a path of ours is; empty where it is none.
+func (h *host) onHost(p string) string {
+	p, err := filepath.Abs(p)
+	if err != nil || h.self == nil {
+		return p
+	}
+	var nearest docker.Mount
+	for _, m := range h.self.Mounts {
+		if compose.Within(p, m.Destination) && len(m.Destination) > len(nearest.Destination) {
+			nearest = m
+		}
+	}
+	if nearest.Source == "" {
+		return ""
+	}
+	return path.Join(nearest.Source, strings.TrimPrefix(p, path.Clean(nearest.Destination)))
 }
 
 // lookAround connects to the Engine and finds out where we are.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/sidecar/state"
+	"github.com/ripplebak/ripplebak/storage"
 )
 
 // TagPinned keeps a snapshot whatever the policy says.
@@ -191,7 +192,13 @@ func (a *App) changePin(ctx context.Context, d *deleting, f *forgetter, r *PinRe
 		r.Snapshot = id.String()
 	}
 	for _, s := range same {
-		if err := d.deleter.RemoveSnapshot(ctx, s.ID); err != nil {
+		err := d.deleter.RemoveSnapshot(ctx, s.ID)
+		if errors.Is(err, storage.ErrRetained) {
+			// Both count as one snapshot, and doing it again clears up.
+			a.Log.Warn().Str("snapshot", s.ID.Short()).Msg("the storage still locks the snapshot as it was before against removal: both are kept")
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -45,12 +45,39 @@ func (a *App) makePlan(ctx context.Context, h *host, services []string) (*plan.P
 	if len(services) == 0 {
 		services = nil
 	}
+	if !a.Settings.Config {
+		d.config = compose.Config{}
+	}
 	p := plan.Make(plan.Input{
 		Project: d.project, Specs: d.specs, VolumeSpecs: d.volumeSpecs,
-		Problems: d.problems, Notices: d.notices, Probes: probes, ForeignWriters: foreign, Select: services,
+		Problems: d.problems, Notices: d.notices, Probes: probes, ForeignWriters: foreign, Config: d.config, Own: a.ownPaths(h), HostPaths: a.Settings.HostPaths, Select: services,
 		HasState: h.state != nil, HasSocket: h.hasSocket(), LocalRepository: a.localRepository(), Engine: dump.Lookup,
+		Pre: plan.Hook(a.Settings.Pre), Post: plan.Hook(a.Settings.Post),
 	})
 	return p, d, nil
+}
+
+// ownPaths are the paths of the host that are the sidecar's own, as far as they
+// are known: local repositories, its state, and the directory of its socket.
+func (a *App) ownPaths(h *host) []plan.OwnPath {
+	var out []plan.OwnPath
+	add := func(p, what string) {
+		if p = h.onHost(p); p != "" {
+			out = append(out, plan.OwnPath{Path: p, What: what})
+		}
+	}
+	repositories := []string{a.Settings.Repository}
+	for _, c := range a.Settings.Copies {
+		repositories = append(repositories, c.Repository)
+	}
+	for _, r := range repositories {
+		if l, err := location.Parse(r); err == nil && l.Local() {
+			add(l.Path, "a repository")
+		}
+	}
+	add(a.Settings.StateDir, "the state of ripplebak")
+	add(a.Settings.RunDir, "the directory of the helpers' socket")
+	return out
 }
 
 // localRepository is the path of a repository on this machine, or empty.
@@ -71,6 +98,7 @@ func (a *App) PlanFile(ctx context.Context, files []string, services []string) (
 	}
 	d := &discovery{project: project, notices: project.Notes}
 	d.readLabels(a.Settings.TrustImageLabels)
+	d.specs = plan.Recognise(d.project, d.specs, a.Settings.Auto)
 	probes := map[string]plan.Probe{}
 	for name, spec := range d.specs {
 		if spec.Enabled && spec.Dump != nil {
@@ -83,9 +111,13 @@ func (a *App) PlanFile(ctx context.Context, files []string, services []string) (
 	for i := range d.project.Volumes {
 		d.project.Volumes[i].Exists = true // Compose makes them
 	}
+	if a.Settings.Config {
+		d.config = compose.ConfigOfFiles(project)
+	}
 	return plan.Make(plan.Input{
 		Project: d.project, Specs: d.specs, VolumeSpecs: d.volumeSpecs, Problems: d.problems, Notices: d.notices,
-		Probes: probes, Select: services, HasState: true, HasSocket: true, Engine: dump.Lookup,
+		Probes: probes, Config: d.config, Select: services, HasState: true, HasSocket: true, Engine: dump.Lookup,
+		Pre: plan.Hook(a.Settings.Pre), Post: plan.Hook(a.Settings.Post),
 	}), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"sort"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/dump"
+	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/plan"
 )
 
@@ -34,7 +36,14 @@ func (a *App) probeAll(ctx context.Context, h *host, d *discovery) (map[string]p
 			probes[name] = plan.Probe{DataDirs: d.dataDirs(engine, name), Err: errors.New("its labels have to be put right first")}
 			continue
 		}
-		p := a.probeService(ctx, h, d, engine, dump.Request{Service: name, User: spec.Dump.User, Databases: spec.Dump.Databases, Argv: d.argvOf(name)})
+		if files, ok := engine.(dump.VolumeEngine); ok {
+			probes[name] = a.probeFiles(ctx, h, d, files, spec)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			continue
+		}
+		p := a.probeService(ctx, h, d, engine, d.requestOf(engine, name))
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -45,6 +54,9 @@ func (a *App) probeAll(ctx context.Context, h *host, d *discovery) (map[string]p
 
 func (a *App) probeService(ctx context.Context, h *host, d *discovery, engine dump.Engine, req dump.Request) plan.Probe {
 	p := plan.Probe{DataDirs: d.dataDirs(engine, req.Service)}
+	if dump.Offline(engine) {
+		return a.probeOffline(ctx, h, d, engine, req, p)
+	}
 	c, err := runningContainer(d.project, req.Service)
 	if err != nil {
 		p.Err = err
@@ -52,11 +64,43 @@ func (a *App) probeService(ctx context.Context, h *host, d *discovery, engine du
 	}
 	p.Container = c.ID
 	p.Facts, p.Err = a.probe(ctx, h, engine, req, c.ID)
+	return a.missing(engine, p)
+}
+
+// missing notes that a probe has failed because there is no client.
+func (a *App) missing(engine dump.Engine, p plan.Probe) plan.Probe {
 	var exit *docker.ExitError
 	if errors.As(p.Err, &exit) && (exit.Code == 126 || exit.Code == 127) {
 		p.Missing = fmt.Sprintf("the client of %q is not in the container: %s", engine.Name(), a.Redactor().Redact(exit.Stderr))
 	}
 	return p
+}
+
+// probeOffline asks the files of a database, in its container where that runs,
+// and else in a double.
+func (a *App) probeOffline(ctx context.Context, h *host, d *discovery, engine dump.Engine, req dump.Request, p plan.Probe) plan.Probe {
+	c, err := runningContainer(d.project, req.Service)
+	if err == nil {
+		p.Container = c.ID
+		p.Facts, p.Err = a.probe(ctx, h, engine, req, c.ID)
+		return a.missing(engine, p)
+	}
+	s, ok := d.project.Service(req.Service)
+	if !ok || len(s.Containers) == 0 || s.Containers[0].State == compose.StatePaused {
+		p.Err = err
+		return p
+	}
+	twin, err := a.startDouble(ctx, h, runProbe, engine, s.Containers[0].ID)
+	if err != nil {
+		p.Err = fmt.Errorf("service %q: %w", req.Service, err)
+		return p
+	}
+	p.Container = s.Containers[0].ID
+	p.Facts, p.Err = a.probe(ctx, h, engine, req, twin.id)
+	if err := twin.close(ctx); err != nil {
+		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
+	}
+	return a.missing(engine, p)
 }
 
 // probe asks one container. Its error says what the engine makes of it.
@@ -82,6 +126,21 @@ func known(cmd dump.Command) io.Reader {
 		return nil
 	}
 	return strings.NewReader(strings.Join(cmd.Input, "\n") + "\n")
+}
+
+// requestOf is what the labels of today ask for, if they name the engine; else
+// what holds whatever they name.
+func (d *discovery) requestOf(engine dump.Engine, service string) dump.Request {
+	req := dump.Request{Service: service, Argv: d.argvOf(service)}
+	spec := d.specs[service].Dump
+	if spec == nil {
+		return req
+	}
+	req.User = spec.User
+	if spec.Engine == engine.Name() {
+		req.Databases, req.Command, req.RestoreCommand = spec.Databases, spec.Command, spec.RestoreCommand
+	}
+	return req
 }
 
 // argvOf is the command line of a service's first container.
@@ -128,14 +187,18 @@ func (a *App) foreignWriters(ctx context.Context, h *host, d *discovery) (map[st
 	out := map[string][]string{}
 	for _, s := range d.project.Services {
 		for _, m := range s.Mounts {
-			if m.Kind != compose.KindVolume || out[m.Name] != nil {
+			place := m.Name
+			if m.Kind == compose.KindBind && d.specs[s.Name].Binds.Mode != labels.Default {
+				place = path.Clean(m.Source)
+			}
+			if place == "" || place == "/" || out[place] != nil {
 				continue
 			}
-			users, err := h.foreignUsers(ctx, m.Name, true)
+			users, err := h.foreignUsers(ctx, place, true)
 			if err != nil {
 				return nil, err
 			}
-			out[m.Name] = users
+			out[place] = users
 		}
 	}
 	return out, nil
@@ -168,7 +231,7 @@ func (h *host) foreignUsers(ctx context.Context, volume string, writers bool) ([
 
 func writes(c docker.Container, volume string) bool {
 	for _, m := range c.Mounts {
-		if m.Name == volume && m.RW {
+		if m.RW && (m.Name == volume || path.IsAbs(volume) && compose.Within(m.Source, volume)) {
 			return true
 		}
 	}

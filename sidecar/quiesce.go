@@ -142,7 +142,7 @@ func (r *run) disturbed(w *windowRun, service string) {
 	r.warn("%s", why)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, k := range w.keys {
+	for _, k := range w.items() {
 		r.results[k].item.Inconsistent = why
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/dump"
-	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/volume"
 )
@@ -23,7 +22,11 @@ import (
 // started. The caller holds the run lock, so no run of this host is under way
 // in this state volume; what belongs to a container that runs all the same is
 // left alone.
-func (a *App) recover(ctx context.Context, h *host) error {
+func (a *App) recover(ctx context.Context, h *host) error { return a.recoverTo(ctx, h, "") }
+
+// recoverTo is recover; of the restore back everything is undone whose old data
+// is still there.
+func (a *App) recoverTo(ctx context.Context, h *host, back string) error {
 	if err := h.state.ClearSpool(); err != nil {
 		a.Log.Warn().Msg(err.Error())
 	}
@@ -39,7 +42,7 @@ func (a *App) recover(ctx context.Context, h *host) error {
 		if j.Project != h.project {
 			continue
 		}
-		err := a.recoverJournal(ctx, h, j)
+		err := a.recoverJournal(ctx, h, j, back != "" && j.Run == back)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil, len(j.Volumes) > 0:
@@ -55,9 +58,9 @@ func (a *App) recover(ctx context.Context, h *host) error {
 }
 
 // recoverJournal recovers a run, unless it is another's to do.
-func (a *App) recoverJournal(ctx context.Context, h *host, j *state.Journal) error {
+func (a *App) recoverJournal(ctx context.Context, h *host, j *state.Journal, back bool) error {
 	if !a.ownerLives(ctx, h, j.Container) {
-		return a.recoverRun(ctx, h, j)
+		return a.recoverRun(ctx, h, j, back)
 	}
 	if len(j.Volumes) > 0 {
 		return fmt.Errorf("it was restoring volumes, and its container %.12s, which runs, has not put them right yet: look at its logs", j.Container)
@@ -107,12 +110,12 @@ func (a *App) removeOrphans(ctx context.Context, h *host) error {
 }
 
 // recoverRun works a journal off, and keeps on disk what is left of it.
-func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal) error {
+func (a *App) recoverRun(ctx context.Context, h *host, j *state.Journal, back bool) error {
 	a.Log.Warn().Str("run", j.Run).Str("command", j.Command).Time("started", j.Started).Msg("an interrupted run is being recovered")
-	if err := a.recoverVolumes(ctx, h, j); err != nil {
+	if err := a.recoverVolumes(ctx, h, j, back); err != nil {
 		return err
 	}
-	err := errors.Join(a.recoverDatabases(ctx, h, j), a.recoverServices(ctx, h, j), a.recoverStopped(ctx, h, j), a.recoverPosts(ctx, h, j))
+	err := errors.Join(a.recoverDatabases(ctx, h, j, back), a.recoverServices(ctx, h, j), a.recoverStopped(ctx, h, j), a.recoverPosts(ctx, h, j))
 	if j.Empty() {
 		return h.state.RemoveJournal(j.Run)
 	}
@@ -156,9 +159,9 @@ func (a *App) recoverPosts(ctx context.Context, h *host, j *state.Journal) error
 	var errs []error
 	for _, p := range j.Posts {
 		var exit *docker.ExitError
-		err := a.hook(ctx, h, plan.Operation{Do: plan.RunPost, Service: p.Service, Command: p.Command})
+		err := a.hook(ctx, h, postOf(p), outcomeFailure)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("service %q: the command of ripplebak.post failed: %w", p.Service, err))
+			errs = append(errs, fmt.Errorf("service %q: the command of %s failed: %w", p.Service, nameOf(p), err))
 		}
 		if err != nil && !errors.As(err, &exit) {
 			left = append(left, p)
@@ -171,10 +174,17 @@ func (a *App) recoverPosts(ctx context.Context, h *host, j *state.Journal) error
 // recoverDatabases puts databases right. One whose server does not come up
 // stays in the journal for another time, and keeps neither services nor other
 // commands waiting: its old data or its new data is whole as it is.
-func (a *App) recoverDatabases(ctx context.Context, h *host, j *state.Journal) error {
+func (a *App) recoverDatabases(ctx context.Context, h *host, j *state.Journal, back bool) error {
 	var left []state.DatabaseRestore
 	for i, d := range j.Databases {
-		if err := a.recoverDatabase(ctx, h, d); err != nil {
+		outcome, err := a.recoverDatabase(ctx, h, d, back)
+		switch outcome {
+		case dump.OutcomeOld:
+			a.noteItem(h, j.Run, databaseKey(d), state.ItemKept)
+		case dump.OutcomeNew:
+			a.noteItem(h, j.Run, databaseKey(d), state.ItemRestored)
+		}
+		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
 			}
@@ -192,7 +202,7 @@ func (a *App) recoverDatabases(ctx context.Context, h *host, j *state.Journal) e
 	return nil
 }
 
-func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) error {
+func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal, back bool) error {
 	if len(j.Volumes) == 0 {
 		return nil
 	}
@@ -202,13 +212,20 @@ func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) err
 	}
 	defer l.Close()
 	for len(j.Volumes) > 0 {
-		if v := j.Volumes[0]; v.Held {
+		if v := j.Volumes[0]; v.Held && !v.Keep {
 			if err := a.quiesceUsers(ctx, h, j, v); err != nil {
 				return err
 			}
 		}
-		if _, err := a.recoverVolume(ctx, h, l, j.Volumes[0]); err != nil {
+		outcome, err := a.recoverVolume(ctx, h, l, j.Volumes[0], back)
+		if err != nil {
 			return err
+		}
+		switch outcome {
+		case volume.RolledBack:
+			a.noteItem(h, j.Run, j.Volumes[0].Key, state.ItemKept)
+		case volume.RolledForward:
+			a.noteItem(h, j.Run, j.Volumes[0].Key, state.ItemRestored)
 		}
 		j.Volumes = j.Volumes[1:]
 		if err := h.state.WriteJournal(j); err != nil {
@@ -218,17 +235,29 @@ func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal) err
 	return nil
 }
 
-// recoverVolume lets a helper roll the volume's own journal forward or back.
-func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v state.VolumeRestore) (volume.Outcome, error) {
+// recoverVolume lets a helper roll the volume's own journal forward or back, or
+// back if it is still possible.
+func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v state.VolumeRestore, back bool) (volume.Outcome, error) {
 	c, err := a.startHelper(ctx, h, l, runRecover, []string{v.Docker}, true)
-	if errors.Is(err, docker.ErrNoVolume) {
+	var missing *docker.NoPathError
+	if errors.Is(err, docker.ErrNoVolume) || errors.As(err, &missing) && missing.Path == v.Docker {
 		a.Log.Warn().Str("volume", v.Key).Msg("the volume of an interrupted restore is gone")
 		return volume.NothingPending, nil
 	}
 	if err != nil {
 		return volume.NothingPending, err
 	}
-	outcome, err := c.peer.Recover(ctx, h.mountPoint(0), v.ID)
+	end := c.peer.Recover
+	if back {
+		end = c.peer.Undo
+	}
+	outcome, err := volume.NothingPending, volume.ErrNotHeld
+	if v.Keep { // another volume of the item may hold only the new data already
+		outcome, err = c.peer.Keep(ctx, h.mountPoint(0), v.ID)
+	}
+	if errors.Is(err, volume.ErrNotHeld) {
+		outcome, err = end(ctx, h.mountPoint(0), v.ID)
+	}
 	if cerr := c.close(ctx); cerr != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(cerr.Error()))
 	}
@@ -241,21 +270,27 @@ func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v 
 
 // recoverDatabase asks the engine what the interrupted restore left, and does
 // what it says.
-func (a *App) recoverDatabase(ctx context.Context, h *host, r state.DatabaseRestore) error {
+func (a *App) recoverDatabase(ctx context.Context, h *host, r state.DatabaseRestore, back bool) (dump.Outcome, error) {
 	engine, ok := dump.Lookup(r.Engine)
 	if !ok {
-		return fmt.Errorf("the journal names the unknown engine %q", r.Engine)
+		return "", fmt.Errorf("the journal names the unknown engine %q", r.Engine)
+	}
+	if _, ok := engine.(dump.InPlace); ok {
+		// Its services come back as they were; nobody but its user can tell more.
+		a.Log.Error().Str("database", r.Service+"/"+r.Database).
+			Msg("the restore of this database was interrupted, and its data may be partly old and partly new: run the restore again")
+		return "", nil
 	}
 	container, stop, err := a.recoverable(ctx, h, engine, r.Service)
 	if err != nil {
-		return err
+		return "", err
 	}
-	outcome, _, err := a.settle(ctx, h, engine, r, container)
+	outcome, _, err := a.settle(ctx, h, engine, r, container, back)
 	if err = errors.Join(err, stop(ctx)); err != nil {
-		return err
+		return outcome, err
 	}
 	a.Log.Warn().Str("database", r.Service+"/"+r.Database).Str("outcome", string(outcome)).Msg("interrupted restore recovered")
-	return nil
+	return outcome, nil
 }
 
 // recoverWait bounds how long a command waits for a database that has to be
@@ -272,12 +307,12 @@ func (a *App) recoverable(ctx context.Context, h *host, engine dump.Engine, serv
 
 // settle asks the engine what an unfinished restore left, and finishes or
 // undoes it. The facts are those from before.
-func (a *App) settle(ctx context.Context, h *host, engine dump.Engine, r state.DatabaseRestore, container string) (dump.Outcome, dump.Facts, error) {
+func (a *App) settle(ctx context.Context, h *host, engine dump.Engine, r state.DatabaseRestore, container string, back bool) (dump.Outcome, dump.Facts, error) {
 	facts, err := a.probe(ctx, h, engine, dump.Request{Service: r.Service, User: r.User}, container)
 	if err != nil {
 		return "", facts, err
 	}
-	recovery, err := engine.Recover(dump.RecoverRequest{ID: r.ID, Database: r.Database, Target: facts})
+	recovery, err := engine.Recover(dump.RecoverRequest{ID: r.ID, Database: r.Database, Target: facts, Back: back})
 	if err != nil {
 		return "", facts, fmt.Errorf("database %s/%s: %w", r.Service, r.Database, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,74 +16,6 @@ import (
 	"github.com/ripplebak/ripplebak/storage"
 	"github.com/ripplebak/ripplebak/volume"
 )
-
-// RestoreOptions say what a restore is to do.
-type RestoreOptions struct {
-	// Snapshot is an ID, a prefix of one, or "latest".
-	Snapshot string
-	// At takes, with "latest", what was made at that time or before it; zero:
-	// no bound.
-	At time.Time
-	// Services, Volumes and Databases choose items; all empty: every item.
-	// A database is named SERVICE/DATABASE.
-	Services, Volumes, Databases []string
-	// Paths choose files and folders of volumes, from their roots; of what they
-	// lie beside nothing is touched.
-	Paths []string
-	// ToDatabase and ToVolume are new names: what is restored goes beside what
-	// is there. The first is for exactly one database, the second, which is one
-	// as the compose file has it, for exactly one volume.
-	ToDatabase, ToVolume string
-	// ToDir is a directory into which the items are written as files, in place
-	// of the project. Confirm is then asked only where it holds something.
-	ToDir string
-	// NoStop leaves the services running that use the files of Paths.
-	NoStop bool
-	// Globals gives existing roles the stored password and attributes too.
-	Globals bool
-	// KeepExtra leaves files that are not in the snapshot.
-	KeepExtra bool
-	// NoSafety leaves out the safety snapshot.
-	NoSafety bool
-	// DryRun prints the plan and ends.
-	DryRun bool
-	// Wait is how long to wait for another run.
-	Wait time.Duration
-	// Confirm is shown the plan and asked before anything is touched.
-	Confirm func(*plan.Restore) error
-	// Sure says that Confirm asks nobody: the first helper starts while the
-	// snapshot is verified, as it would sit idle where a person thinks.
-	Sure bool
-}
-
-// RestoreReport says what a restore did.
-type RestoreReport struct {
-	Project string         `json:"project"`
-	Plan    *plan.Restore  `json:"plan"`
-	DryRun  bool           `json:"dry_run"`
-	Safety  string         `json:"safety_snapshot,omitempty"`
-	Items   []RestoredItem `json:"items"`
-	Seconds float64        `json:"seconds"`
-	Notes   []string       `json:"notes"`
-	// Downtime is how long each service was not running, in seconds.
-	Downtime map[string]float64 `json:"downtime_seconds"`
-}
-
-// RestoredItem is what became of one item.
-type RestoredItem struct {
-	Key      string  `json:"key"`
-	Restored bool    `json:"restored"`
-	Error    string  `json:"error,omitempty"`
-	Seconds  float64 `json:"seconds"`
-	// Bytes is what was written for it; Files how many files were created,
-	// replaced, removed or changed in their metadata; Unchanged how many were
-	// as they should be.
-	Bytes     int64    `json:"bytes"`
-	Files     int64    `json:"files"`
-	Removed   int64    `json:"removed"`
-	Unchanged int64    `json:"unchanged"`
-	Notes     []string `json:"notes,omitempty"`
-}
 
 // restore is one execution of a restore plan.
 type restore struct {
@@ -111,8 +42,19 @@ type restore struct {
 	placements map[string]dump.Placement
 	placed     map[string]*placedDump
 	proofs     map[string]dump.Proof
-	// unsettled are items of which it could not be found out how far they came.
-	unsettled map[string]bool
+	// last is what is noted of this restore, so that it can be undone; noted says
+	// that it was.
+	last  state.LastRestore
+	noted bool
+	// undoing is the restore that this one undoes, or nil; interrupted what was
+	// found of that before.
+	undoing     *state.LastRestore
+	interrupted interrupted
+	// inPlace are the commands that change data where it lies, by item key.
+	inPlace map[string]plan.InPlace
+	// unsettled says of items that are not known to be as they were what they
+	// are now, and what to do.
+	unsettled map[string]string
 }
 
 // errUnsettled means that a restore was broken off and nobody can tell yet what
@@ -131,9 +73,18 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	if opt.Rollback && a.From != "" {
+		return nil, fmt.Errorf("safety snapshots are in the repository, not in copy %q: roll back without --from", a.From)
+	}
 	id := newRunID()
+	var found interrupted
 	if !opt.DryRun {
-		release, err := a.begin(ctx, h, id, max(opt.Wait, lockPatience))
+		var release func() error
+		if opt.Rollback {
+			release, found, err = a.beginRollback(ctx, h, id, max(opt.Wait, lockPatience))
+		} else {
+			release, err = a.begin(ctx, h, id, max(opt.Wait, lockPatience))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -156,18 +107,18 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 	if err := v.repo.LoadIndex(ctx); err != nil {
 		return nil, err
 	}
-	r := a.newRestore(h, d, v, opt)
-	r.id = id
+	r := a.newRestore(id, h, d, v, opt)
+	r.interrupted = found
 	r.journal = state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()}
 	return r.report, r.do(ctx)
 }
 
-func (a *App) newRestore(h *host, d *discovery, v *vault, opt RestoreOptions) *restore {
+func (a *App) newRestore(id string, h *host, d *discovery, v *vault, opt RestoreOptions) *restore {
 	return &restore{
-		app: a, host: h, found: d, opt: opt, vault: v, id: newRunID(),
-		sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]bool{},
+		app: a, host: h, found: d, opt: opt, vault: v, id: id,
+		sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]string{}, inPlace: map[string]plan.InPlace{},
 		placements: map[string]dump.Placement{}, placed: map[string]*placedDump{}, proofs: map[string]dump.Proof{},
-		report: &RestoreReport{Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, Downtime: map[string]float64{}},
+		report: &RestoreReport{ID: id, Started: a.Now(), Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, LeftAlone: []string{}, Downtime: map[string]float64{}},
 	}
 }
 
@@ -205,7 +156,12 @@ func (r *restore) do(ctx context.Context) (err error) {
 	started := r.app.Now()
 	defer func() { r.report.Seconds = r.app.Now().Sub(started).Seconds() }()
 	defer func() { err = errors.Join(err, r.early.end(ctx)) }()
-	if err := r.decide(ctx); err != nil {
+	err = r.decide(ctx)
+	if errors.Is(err, errOldInPlace) && r.interrupted.restore != "" {
+		r.undone()
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	r.report.Plan = r.plan
@@ -236,8 +192,9 @@ func (r *restore) decide(ctx context.Context) error {
 		return err
 	}
 	in := plan.RestoreInput{
-		Project: r.found.project, Sources: sources, At: r.opt.At, NoStop: r.opt.NoStop, Warnings: warnings, Safety: !r.opt.NoSafety,
+		Project: r.found.project, Sources: sources, Undoes: r.undoesID(), At: r.opt.At, NoStop: r.opt.NoStop, Warnings: warnings, Safety: !r.opt.NoSafety,
 		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
+		HostPaths: r.app.Settings.HostPaths, Own: r.app.ownPaths(r.host),
 	}
 	if err := r.lookAtVolumes(ctx, &in); err != nil {
 		return err
@@ -247,7 +204,7 @@ func (r *restore) decide(ctx context.Context) error {
 		return err
 	}
 	in.Problems = append(problems, faults...)
-	in.Placements = r.placements
+	in.Placements, in.InPlace = r.placements, r.inPlace
 	r.plan = plan.MakeRestore(in)
 	return nil
 }
@@ -271,6 +228,15 @@ func (r *restore) lookAtVolumes(ctx context.Context, in *plan.RestoreInput) erro
 		in.Found[name] = compose.Volume{Name: v.Name, Driver: v.Driver, Options: v.Options, Labels: v.Labels, Exists: true}
 		names = append(names, name)
 	}
+	in.Absent = map[string]bool{}
+	for _, source := range plan.BindSources(in.Project, in.Sources) {
+		there, err := r.host.hasPath(ctx, r.id, source)
+		if err != nil {
+			return err
+		}
+		in.Absent[source] = !there
+		names = append(names, source)
+	}
 	for _, name := range names {
 		users, err := r.host.foreignUsers(ctx, name, false)
 		if err != nil {
@@ -279,131 +245,4 @@ func (r *restore) lookAtVolumes(ctx context.Context, in *plan.RestoreInput) erro
 		in.ForeignUsers[name] = users
 	}
 	return nil
-}
-
-// execute carries the plan out. What was stopped is started again on every way
-// out; the first failure of an item ends that item only.
-func (r *restore) execute(ctx context.Context) (err error) {
-	if r.host.hasSocket() {
-		if r.listener, err = volume.Listen(r.app.Settings.RunDir); err != nil {
-			return err
-		}
-		defer r.listener.Close()
-	}
-	defer func() {
-		err = errors.Join(err, r.takeAllBack(ctx), r.startAll(context.WithoutCancel(ctx)), r.stopEngines(context.WithoutCancel(ctx)))
-	}()
-	for i, op := range r.plan.Operations {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		r.prepareHelper(ctx, r.plan.Operations[i:])
-		if err := r.step(ctx, op); err != nil {
-			return err
-		}
-	}
-	r.remember()
-	return r.verdict()
-}
-
-// prepareHelper begins to start the helper of the volume that is filled next,
-// unless that was done.
-func (r *restore) prepareHelper(ctx context.Context, ops []plan.RestoreOperation) {
-	if r.early == nil {
-		r.early = r.app.startEarly(ctx, r.host, r.id, nextFill(r.plan, ops), true)
-	}
-}
-
-// takeHelper gives the helper for a volume, and what ends it.
-func (r *restore) takeHelper(ctx context.Context, volume string) (c *helper, end func() error, err error) {
-	e := r.early
-	r.early = nil
-	if c = e.take([]string{volume}); c == nil {
-		if err := e.end(ctx); err != nil {
-			r.app.Log.Warn().Msg(r.app.Redactor().Redact(err.Error()))
-		}
-		c, err = r.app.startHelper(ctx, r.host, r.listener, r.id, []string{volume}, true)
-		return c, func() error { return c.close(ctx) }, err
-	}
-	return c, func() error { return errors.Join(c.close(ctx), e.end(ctx)) }, nil
-}
-
-func (r *restore) step(ctx context.Context, op plan.RestoreOperation) error {
-	switch op.Do {
-	case plan.Safety:
-		return r.safety(ctx, op)
-	case plan.StopService:
-		return r.stop(ctx, op)
-	case plan.CreateVolume:
-		return r.createVolume(ctx, op)
-	case plan.FillVolume:
-		return r.fillVolume(ctx, op)
-	case plan.StartEngine:
-		return r.startEngine(ctx, op)
-	case plan.LoadDump:
-		return r.loadDump(ctx, op)
-	case plan.PlaceDump:
-		return r.placeDump(ctx, op)
-	case plan.ConfirmDump:
-		return r.confirmDump(ctx, op)
-	case plan.StartService:
-		return r.start(ctx, op.Service)
-	case plan.StopEngine:
-		return r.stopEngine(ctx, op.Service)
-	}
-	return fmt.Errorf("the plan has the unknown step %q", op.Do)
-}
-
-// verdict is nil only when every item of the plan was restored.
-func (r *restore) verdict() error {
-	done := map[string]bool{}
-	for _, i := range r.report.Items {
-		done[i.Key] = i.Restored
-	}
-	errs := slices.Clone(r.missing)
-	for _, it := range r.plan.Items {
-		switch {
-		case r.unsettled[it.Key]:
-			errs = append(errs, fmt.Errorf("%s: %w", it.Key, errUnsettled))
-		case !done[it.Key]:
-			errs = append(errs, fmt.Errorf("%s: %s", it.Key, r.left()))
-		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(append([]error{ErrRestoreFailed}, errs...)...)
-	}
-	return nil
-}
-
-// left says what is there of an item that was not restored.
-func (r *restore) left() string {
-	if r.plan.Dir != "" {
-		return "what there is of it in the directory is not whole"
-	}
-	return "the old data is in place"
-}
-
-// item begins the report of an item; the returned function ends it.
-func (r *restore) item(key string) (*RestoredItem, func(error)) {
-	started := r.app.Now()
-	it, _ := r.plan.Item(key)
-	r.app.progress().Begin(key, it.Bytes)
-	out := &RestoredItem{Key: key}
-	return out, func(err error) {
-		out.Seconds = r.app.Now().Sub(started).Seconds()
-		out.Restored = err == nil
-		state := "restored"
-		if err != nil {
-			state, out.Error = "failed", r.app.Redactor().Redact(err.Error())
-			what := r.left()
-			if errors.Is(err, errUnsettled) {
-				r.unsettled[key], what = true, errUnsettled.Error()
-			}
-			r.app.Log.Error().Str("item", key).Str("error", out.Error).Msg("item was not restored, " + what)
-		} else {
-			r.app.Log.Info().Str("item", key).Int64("bytes", out.Bytes).Int64("files", out.Files).Float64("seconds", out.Seconds).Msg("item restored")
-		}
-		r.app.progress().End(key, state)
-		r.report.Items = append(r.report.Items, *out)
-	}
 }

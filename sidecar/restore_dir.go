@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ripplebak/ripplebak/archive"
-	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/volume"
@@ -33,7 +32,7 @@ func (a *App) restoreToDir(ctx context.Context, opt RestoreOptions) (report *Res
 	if err != nil {
 		return nil, err
 	}
-	r := a.newRestore(&host{project: project}, nil, v, opt)
+	r := a.newRestore(newRunID(), &host{project: project}, nil, v, opt)
 	if opt.ToDir, err = filepath.Abs(opt.ToDir); err != nil {
 		return nil, err
 	}
@@ -203,7 +202,7 @@ func (r *restore) writeItem(ctx context.Context, root *os.Root, key string, out 
 	if err := root.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	if src.item.Kind == manifest.Volume {
+	if src.item.DumpInfo == nil {
 		return r.writeTree(ctx, root, to, src, out)
 	}
 	for _, f := range src.item.DumpInfo.Files {

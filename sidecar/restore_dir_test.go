@@ -218,10 +218,10 @@ func TestTheOnlyProjectNeedsNoName(t *testing.T) {
 	}
 }
 
-func TestBindsAreNotWritten(t *testing.T) {
+func TestWhatTheManifestDoesNotDescribeIsNotWritten(t *testing.T) {
 	it := manifest.Item{Kind: manifest.Bind, Service: "app", Name: "/etc", State: manifest.Good}
 	p := plan.MakeRestoreToDir(plan.DirInput{Dir: "/out", FreeBytes: -1, Sources: []plan.Source{{Item: it}}})
-	if len(p.Problems) != 1 || !strings.Contains(p.Problems[0], "dumps and volumes only") {
+	if len(p.Problems) != 1 || !strings.Contains(p.Problems[0], "the manifest does not describe it") {
 		t.Errorf("problems %q", p.Problems)
 	}
 }

@@ -17,7 +17,12 @@ import (
 func (r *restore) loadDump(ctx context.Context, op plan.RestoreOperation) error {
 	key := op.Items[0]
 	item, end := r.item(key)
+	r.provenDump(key, item)
 	err := r.loadItem(ctx, key, item)
+	if err == nil {
+		item.Fetched = item.Bytes
+		item.Verified = append(item.Verified, "loaded without an error")
+	}
 	end(err)
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		return cause
@@ -59,7 +64,7 @@ func (r *restore) target(ctx context.Context, engine dump.Engine, service, conta
 	if facts, ok := r.targets[service]; ok {
 		return facts, nil
 	}
-	facts, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service), Argv: r.found.argvOf(service)}, container)
+	facts, err := r.app.probe(ctx, r.host, engine, r.found.requestOf(engine, service), container)
 	if err == nil {
 		r.targets[service] = facts
 	}
@@ -77,6 +82,9 @@ func (r *restore) loadGlobals(ctx context.Context, src *sourceItem, engine dump.
 	}
 	out.Notes = append(out.Notes, notes...)
 	out.Bytes = int64(len(sql))
+	if err := r.noteItemBegun(src.item.Key()); err != nil {
+		return err
+	}
 	if len(steps) > 0 {
 		delete(r.targets, src.item.Service)
 	}
@@ -94,6 +102,9 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 		return err
 	}
 	entry := state.DatabaseRestore{ID: r.id, Engine: engine.Name(), Service: src.item.Service, Database: cmp.Or(it.NewName, src.item.Name), User: r.userOf(src.item.Service)}
+	if err := r.noteItemBegun(src.item.Key()); err != nil {
+		return err
+	}
 	r.journal.Databases = append(r.journal.Databases, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
 		r.forgetDatabase() // nothing was begun
@@ -103,6 +114,14 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 	_, existed := target.Database(entry.Database)
 	if err != nil || !existed {
 		delete(r.targets, entry.Service)
+	}
+	if _, ok := engine.(dump.InPlace); ok {
+		r.forgetDatabase()
+		r.noteLess()
+		if err != nil {
+			return &mixedError{service: entry.Service, safety: r.report.Safety, err: err}
+		}
+		return nil
 	}
 	if err != nil {
 		done, serr := r.settleDatabase(ctx, engine, entry, container, existed, stepOf(err))
@@ -120,6 +139,25 @@ func (r *restore) loadDatabase(ctx context.Context, src *sourceItem, engine dump
 	return err
 }
 
+// mixedError means that a restore which changes data where it lies was broken
+// off: what is there now may be neither the old nor the new as a whole.
+type mixedError struct {
+	service, safety string
+	err             error
+}
+
+func (e *mixedError) Error() string { return e.err.Error() }
+func (e *mixedError) Unwrap() error { return e.err }
+
+// advice says what is there now, and what to do.
+func (e *mixedError) advice() string {
+	text := "its data may be partly old and partly new: put right what has failed and run the restore again"
+	if e.safety != "" {
+		text += fmt.Sprintf(`, or bring back what was there before with "restore %.8s --service %s"`, e.safety, e.service)
+	}
+	return text
+}
+
 func (r *restore) forgetDatabase() {
 	r.journal.Databases = r.journal.Databases[:len(r.journal.Databases)-1]
 }
@@ -130,7 +168,7 @@ func (r *restore) forgetDatabase() {
 func (r *restore) settleDatabase(ctx context.Context, engine dump.Engine, entry state.DatabaseRestore, container string, existed bool, failed string) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*probeTime)
 	defer cancel()
-	outcome, facts, err := r.app.settle(ctx, r.host, engine, entry, container)
+	outcome, facts, err := r.app.settle(ctx, r.host, engine, entry, container, false)
 	if err != nil {
 		return false, fmt.Errorf("and what it left in the server is cleared up by the next command, or serve: %w", err)
 	}
@@ -195,7 +233,7 @@ func (r *restore) inputOf(ctx context.Context, src *sourceItem, s dump.Step) (io
 	case dump.InputLiteral:
 		return bytes.NewReader(s.Literal), 0, nil
 	case dump.InputDump:
-		stream, err := r.openDump(ctx, src, dumpFileOf(src.item, dump.RoleDatabase))
+		stream, err := r.openDump(ctx, src, cmp.Or(s.File, dumpFileOf(src.item, dump.RoleDatabase)))
 		if err != nil {
 			return nil, 0, err
 		}

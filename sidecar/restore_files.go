@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ripplebak/ripplebak/archive"
@@ -19,9 +20,9 @@ import (
 // placedDump is a dump that lies in the place of a server's files, which are
 // held aside until it is known whether the server comes up with it.
 type placedDump struct {
-	entry state.VolumeRestore
-	out   *RestoredItem
-	end   func(error)
+	entries []state.VolumeRestore // one for each volume
+	out     *RestoredItem
+	end     func(error)
 }
 
 // place notes where the dump of an item goes that comes back as files.
@@ -51,10 +52,31 @@ func targetOfProbe(p plan.Probe) *dump.Facts {
 func (r *restore) placeDump(ctx context.Context, op plan.RestoreOperation) error {
 	key := op.Items[0]
 	out, end := r.item(key)
-	entry, err := r.hold(ctx, key, out)
+	r.provenDump(key, out)
+	p := &placedDump{out: out, end: end}
+	it, _ := r.plan.Item(key)
+	var err error
+	for _, f := range it.Placed {
+		var entry state.VolumeRestore
+		if entry, err = r.hold(ctx, it, f, out); err != nil {
+			break
+		}
+		p.entries = append(p.entries, entry)
+	}
+	if err == nil && len(it.Load) == 0 {
+		err = r.nowHeld(p)
+	}
 	if err == nil {
-		r.placed[key] = &placedDump{entry: entry, out: out, end: end}
+		r.app.crash("after-place")
+		r.placed[key] = p
 		return nil
+	}
+	switch {
+	case len(p.entries) == 0:
+	case it.Alone():
+		err = r.takeAloneBack(ctx, p, err)
+	default:
+		err = r.takeBack(ctx, op.Service, p, err)
 	}
 	end(err)
 	switch cause := context.Cause(ctx); {
@@ -66,12 +88,17 @@ func (r *restore) placeDump(ctx context.Context, op plan.RestoreOperation) error
 	return nil
 }
 
-// hold fills in the files. Until the journal says that they are held, nothing
-// runs upon the volume, and a recovery only has to look at the volume.
-func (r *restore) hold(ctx context.Context, key string, out *RestoredItem) (entry state.VolumeRestore, err error) {
-	it, _ := r.plan.Item(key)
-	entry = state.VolumeRestore{ID: r.id, Key: key, Docker: it.Placed.Docker}
+// hold exchanges the files of one volume. Until the journal says that they are
+// held, nothing runs upon the volume, and a recovery only has to look at it.
+func (r *restore) hold(ctx context.Context, it plan.RestoreItem, f plan.RestoreFiles, out *RestoredItem) (entry state.VolumeRestore, err error) {
+	entry = state.VolumeRestore{ID: r.id, Key: it.Key, Docker: f.Docker}
+	if _, ran := r.plan.Stops(it.Service); ran && !f.Alone {
+		entry.Service = it.Service
+	}
 	if err := r.unused(ctx, entry.Docker); err != nil {
+		return entry, err
+	}
+	if err := r.noteItemBegun(it.Key); err != nil {
 		return entry, err
 	}
 	r.journal.Volumes = append(r.journal.Volumes, entry)
@@ -89,35 +116,54 @@ func (r *restore) hold(ctx context.Context, key string, out *RestoredItem) (entr
 			out.Notes = append(out.Notes, r.app.Redactor().Redact(err.Error()))
 		}
 	}()
-	if err := r.fillFiles(ctx, it, c, out); err != nil {
+	if err := r.fillFiles(ctx, it, f, c, out); err != nil {
 		return entry, r.settleVolume(ctx, c, entry, out, err)
 	}
-	held := entry
-	held.Held = true
-	if _, ran := r.plan.Stops(it.Service); ran {
-		held.Service = it.Service
-	}
-	r.journal.Volumes[len(r.journal.Volumes)-1] = held
-	if err := r.host.state.WriteJournal(&r.journal); err != nil {
-		r.journal.Volumes[len(r.journal.Volumes)-1] = entry
-		return entry, r.settleVolume(ctx, c, entry, out, err)
-	}
-	r.app.crash("after-place")
-	return held, nil
+	return entry, nil
 }
 
-func (r *restore) fillFiles(ctx context.Context, it plan.RestoreItem, c *helper, out *RestoredItem) error {
-	src := r.sources[it.Key]
-	node, err := r.vault.repo.Resolve(ctx, *src.node.Subtree, dumpFileOf(src.item, dump.RoleDatabase))
-	if err != nil {
-		return err
+// nowHeld notes that all of the new data is in, so that the server may run upon
+// it.
+func (r *restore) nowHeld(p *placedDump) error {
+	for i, v := range r.journal.Volumes {
+		if p.has(v) {
+			r.journal.Volumes[i].Held = true
+		}
 	}
+	err := r.host.state.WriteJournal(&r.journal)
+	for i, v := range r.journal.Volumes {
+		if p.has(v) && err != nil {
+			r.journal.Volumes[i].Held = false
+		}
+	}
+	return err
+}
+
+// has says whether a volume of the journal is one of the dump's.
+func (p *placedDump) has(v state.VolumeRestore) bool {
+	return slices.ContainsFunc(p.entries, func(e state.VolumeRestore) bool { return e.ID == v.ID && e.Docker == v.Docker })
+}
+
+func (r *restore) fillFiles(ctx context.Context, it plan.RestoreItem, f plan.RestoreFiles, c *helper, out *RestoredItem) error {
+	src := r.sources[it.Key]
 	var files []archive.File
-	for _, path := range it.Placed.Place {
-		files = append(files, archive.File{Path: path, Node: node})
+	for _, path := range f.Place {
+		node, err := r.vault.repo.Resolve(ctx, *src.node.Subtree, dumpFileOf(src.item, dump.RoleDatabase))
+		if err != nil {
+			return err
+		}
+		file := archive.File{Path: path, Node: node}
+		if o := f.Owner; o != nil {
+			file.Owner = &archive.Owner{UID: o.UID, GID: o.GID, Mode: o.Mode}
+		}
+		files = append(files, file)
+	}
+	var empty []string
+	for _, dir := range f.Empty {
+		empty = append(empty, strings.TrimPrefix(dir, "."))
 	}
 	report, err := archive.RestoreFiles(ctx, r.vault.repo, files, c.peer, volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, Remove: it.Placed.Remove, Hold: true,
+		Root: r.host.mountPoint(0), ID: r.id, Remove: f.Remove, Empty: empty, Hold: true,
 		Progress: func(p volume.RestoreProgress) {
 			r.app.progress().Advance(it.Key, p.Listed, p.Fetched)
 			if p.Fetched > 0 {
@@ -131,10 +177,62 @@ func (r *restore) fillFiles(ctx context.Context, it plan.RestoreItem, c *helper,
 	return err
 }
 
+// makeFiles has a double of the server's container make the server's files of
+// the dump, in directories that are empty by now.
+func (r *restore) makeFiles(ctx context.Context, op plan.RestoreOperation) error {
+	key := op.Items[0]
+	p := r.placed[key]
+	if p == nil {
+		return nil // it has failed before
+	}
+	err := r.runLoad(ctx, op.Service, key, p.out)
+	if err == nil {
+		err = r.nowHeld(p)
+	}
+	if err == nil {
+		return nil
+	}
+	err = r.takeBack(ctx, op.Service, p, err)
+	delete(r.placed, key)
+	p.end(err)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err != nil && r.torn() {
+		return err
+	}
+	return nil
+}
+
+func (r *restore) runLoad(ctx context.Context, service, key string, out *RestoredItem) (err error) {
+	engine, ok := r.engineOf(service)
+	if !ok {
+		return fmt.Errorf("service %q has no engine in the manifest", service)
+	}
+	cs, err := r.host.containersOf(ctx, service)
+	if err == nil && len(cs) == 0 {
+		err = fmt.Errorf("service %q has no container", service)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := r.app.startDouble(ctx, r.host, r.id, engine, cs[0].ID)
+	if err != nil {
+		return err
+	}
+	it, _ := r.plan.Item(key)
+	err = r.runSteps(ctx, r.sources[key], engine, d.id, it.Load, out)
+	// It must be gone before anything else is done with the volumes.
+	return errors.Join(err, d.close(ctx))
+}
+
 // confirmDump looks whether the server has come up with the dump. If so its old
 // files go, else they come back.
 func (r *restore) confirmDump(ctx context.Context, op plan.RestoreOperation) error {
 	key := op.Items[0]
+	if it, _ := r.plan.Item(key); it.Alone() {
+		return r.confirmAlone(ctx, key)
+	}
 	p := r.placed[key]
 	if p == nil {
 		return nil // it has failed before
@@ -142,12 +240,14 @@ func (r *restore) confirmDump(ctx context.Context, op plan.RestoreOperation) err
 	err := r.dead[op.Service]
 	if err == nil {
 		r.app.crash("before-confirm")
-		err = r.came(ctx, op.Service, key, p.out)
+		if err = r.came(ctx, op.Service, key, p.out); err == nil {
+			p.out.Verified = append(p.out.Verified, "the server has come up with what the dump holds")
+		}
 	}
 	if err == nil {
 		err = r.keep(ctx, p)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errUnsettled) {
 		err = r.takeBack(ctx, op.Service, p, err)
 	}
 	delete(r.placed, key)
@@ -199,21 +299,59 @@ func (r *restore) came(ctx context.Context, service, key string, out *RestoredIt
 	}
 }
 
-// keep lets go of the old files.
+// keep lets go of the old files. Of several volumes the journal says first that
+// all of them are kept: from then on it only goes forward.
 func (r *restore) keep(ctx context.Context, p *placedDump) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*helperStart)
 	defer cancel()
-	c, err := r.app.startHelper(ctx, r.host, r.listener, r.id, []string{p.entry.Docker}, true)
+	several := len(p.entries) > 1
+	if several {
+		if err := r.decideKeep(p); err != nil {
+			return err
+		}
+	}
+	for _, entry := range p.entries {
+		err := r.app.keepVolume(ctx, r.host, r.listener, r.id, entry)
+		if err != nil && several {
+			return fmt.Errorf("%w: %w", errUnsettled, err)
+		}
+		if err != nil {
+			return err
+		}
+		r.forgetHeld(entry)
+		r.noteLess()
+		r.app.crash("mid-keep")
+	}
+	return nil
+}
+
+func (r *restore) decideKeep(p *placedDump) error {
+	mark := func(keep bool) {
+		for i, v := range r.journal.Volumes {
+			if p.has(v) {
+				r.journal.Volumes[i].Keep = keep
+			}
+		}
+	}
+	mark(true)
+	err := r.host.state.WriteJournal(&r.journal)
+	if err != nil {
+		mark(false)
+		// It may be on disk all the same, and must not hold when the old is back.
+		err = errors.Join(err, r.host.state.WriteJournal(&r.journal))
+	}
+	return err
+}
+
+// keepVolume lets go of the old files of a volume.
+func (a *App) keepVolume(ctx context.Context, h *host, l *volume.Listener, run string, v state.VolumeRestore) error {
+	c, err := a.startHelper(ctx, h, l, run, []string{v.Docker}, true)
 	if err != nil {
 		return err
 	}
-	_, err = c.peer.Keep(ctx, r.host.mountPoint(0), p.entry.ID)
+	_, err = c.peer.Keep(ctx, h.mountPoint(0), v.ID)
 	if cerr := c.close(ctx); cerr != nil {
-		r.app.Log.Warn().Msg(r.app.Redactor().Redact(cerr.Error()))
-	}
-	if err == nil {
-		r.forgetHeld(p.entry)
-		r.noteLess()
+		a.Log.Warn().Msg(a.Redactor().Redact(cerr.Error()))
 	}
 	return err
 }
@@ -225,18 +363,27 @@ func (r *restore) takeBack(ctx context.Context, service string, p *placedDump, w
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resumeTime)
 	defer cancel()
 	err := r.stopAgain(ctx, service)
+	for _, entry := range p.entries {
+		if err == nil {
+			err = r.unused(ctx, entry.Docker)
+		}
+	}
 	if err == nil {
-		err = r.unused(ctx, p.entry.Docker)
+		r.letGo(p)
 	}
 	var outcome volume.Outcome
-	if err == nil {
-		r.letGo(p.entry)
-		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, p.entry)
+	for _, entry := range p.entries {
+		if err == nil {
+			outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry, false)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnsettled, errors.Join(why, err))
 	}
-	r.forgetHeld(p.entry)
+	for _, entry := range p.entries {
+		r.forgetHeld(entry)
+	}
+	r.noteLess()
 	its, _ := of(r.journal.Quiesced, service)
 	if err := r.bringBack(ctx, its); err != nil {
 		why = errors.Join(why, err)
@@ -253,6 +400,9 @@ func (r *restore) takeBack(ctx context.Context, service string, p *placedDump, w
 func (r *restore) stopAgain(ctx context.Context, service string) error {
 	if slices.ContainsFunc(r.journal.ToStop, func(q state.Quiesced) bool { return q.Service == service }) {
 		return r.stopEngine(ctx, service)
+	}
+	if _, ran := r.plan.Stops(service); !ran {
+		return nil // it was down before, and has not been started
 	}
 	_, err := r.app.takeDown(ctx, r.host, &r.journal, service, "stop", func(service string, at time.Time) { r.downAt[service] = at })
 	if err != nil {
@@ -288,7 +438,12 @@ func (r *restore) takeAllBack(ctx context.Context) error {
 	var errs []error
 	for key, p := range r.placed {
 		it, _ := r.plan.Item(key)
-		err := r.takeBack(ctx, it.Service, p, errInterrupted)
+		var err error
+		if it.Alone() {
+			err = r.takeAloneBack(ctx, p, errInterrupted)
+		} else {
+			err = r.takeBack(ctx, it.Service, p, errInterrupted)
+		}
 		p.end(err)
 		if !errors.Is(err, errInterrupted) || errors.Is(err, errUnsettled) {
 			errs = append(errs, err)
@@ -301,10 +456,10 @@ func (r *restore) takeAllBack(ctx context.Context) error {
 var errInterrupted = errors.New("the restore was broken off")
 
 // letGo notes that the old data is about to come back: from here on until that
-// is done, nothing may run upon the volume.
-func (r *restore) letGo(entry state.VolumeRestore) {
+// is done, nothing may run upon the volumes.
+func (r *restore) letGo(p *placedDump) {
 	for i, v := range r.journal.Volumes {
-		if v.ID == entry.ID && v.Docker == entry.Docker {
+		if p.has(v) {
 			r.journal.Volumes[i].Held = false
 		}
 	}

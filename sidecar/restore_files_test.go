@@ -129,6 +129,30 @@ func TestServerThatLoadsSomethingElseKeepsItsOldData(t *testing.T) {
 	c.wantCache(1)
 }
 
+// TestServerThatEndsAtOnceRunsAgain: a server that ends upon the new files
+// before anybody has looked at it runs again upon its old ones.
+func TestServerThatEndsAtOnceRunsAgain(t *testing.T) {
+	c := savedCache(t)
+	var balked atomic.Int32
+	c.f.Balks(func(b dockertest.Container) int {
+		if b.Labels["com.docker.compose.service"] == "cache" && c.keys() == 3 {
+			balked.Add(1)
+			return 3
+		}
+		return 0
+	})
+	opt := latest()
+	opt.NoSafety = true
+	report, err := c.app.Restore(t.Context(), opt)
+	if !errors.Is(err, ErrRestoreFailed) || len(report.Items) != 1 || !strings.Contains(report.Items[0].Error, "exit code 3") {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if balked.Load() != 1 {
+		t.Errorf("the server was started upon the dump %d times", balked.Load())
+	}
+	c.wantCache(1)
+}
+
 // TestF44_FilesInterruptedAnywhere: until the server is seen to have come up
 // with the dump, an interruption brings its old data back.
 func TestF44_FilesInterruptedAnywhere(t *testing.T) {

@@ -139,5 +139,5 @@ func (r *restore) extentOf(ctx context.Context, src *sourceItem) (repository.Ext
 
 // pathsOnly says whether the restore is of paths, and so of volumes only.
 func (r *restore) pathsOnly(it manifest.Item) bool {
-	return len(r.opt.Paths) == 0 || it.Kind == manifest.Volume
+	return len(r.opt.Paths) == 0 || it.Kind == manifest.Volume || it.Kind == manifest.Bind
 }

@@ -34,7 +34,7 @@ func (r *restore) safety(ctx context.Context, _ plan.RestoreOperation) error {
 		return fmt.Errorf("%w: %w", errNoSafety, err)
 	}
 	if report != nil {
-		r.report.Safety = report.Snapshot
+		r.report.Safety, r.last.Safety = report.Snapshot, report.Snapshot
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (r *restore) saveOverwritten(ctx context.Context) (*BackupReport, error) {
 	for service := range r.probes {
 		users[service] = r.userOf(service)
 	}
-	p := plan.MakeSafety(plan.SafetyInput{Project: r.found.project, Restore: r.plan, Probes: r.probes, Users: users, NoSocket: !r.host.hasSocket(), Engine: dump.Lookup})
+	p := plan.MakeSafety(plan.SafetyInput{Project: r.found.project, Restore: r.plan, Probes: r.probes, Users: users, Specs: r.found.specs, Own: r.app.ownPaths(r.host), NoSocket: !r.host.hasSocket(), Engine: dump.Lookup})
 	if len(p.Problems) > 0 {
 		return nil, &ProblemsError{Problems: p.Problems}
 	}
@@ -71,7 +71,9 @@ func (r *restore) saveOverwritten(ctx context.Context) (*BackupReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	report, err := r.app.carryOut(ctx, r.host, p, r.found, v, newRunID(), true)
+	over := r.overwrites(p.Saved)
+	report, err := r.app.carryOut(ctx, r.host, p, r.found, v, newRunID(), &over)
+	r.last.Overwritten = over
 	return report, errors.Join(err, done())
 }
 

@@ -114,7 +114,9 @@ func (r *restore) bringUp(ctx context.Context, op plan.RestoreOperation) error {
 	if err != nil {
 		return err
 	}
-	if cs[0].State != compose.StateRunning {
+	// One that ran before and is down again has ended by itself: waitReady says
+	// so. It is not ours to start for now, and to leave down afterwards.
+	if _, ran := r.plan.Stops(op.Service); !ran && cs[0].State != compose.StateRunning {
 		if err := r.startForNow(ctx, op.Service, cs[0]); err != nil {
 			return err
 		}
@@ -151,7 +153,7 @@ func (r *restore) stopEngine(ctx context.Context, service string) error {
 		return err
 	}
 	for _, c := range cs {
-		if c.State == compose.StateRunning {
+		if isUp(c) {
 			if err := r.host.engine.Stop(ctx, c.ID, nil); err != nil {
 				return fmt.Errorf("stop service %q: %w", service, err)
 			}
@@ -180,14 +182,19 @@ func (a *App) waitReady(ctx context.Context, h *host, engine dump.Engine, servic
 		fmt.Errorf("service %q was not ready after %s: look at \"docker compose logs %s\"", service, a.Settings.ReadyTimeout, service))
 	defer cancel()
 	var last error
+	ready := engine.Ready()
 	for {
-		_, _, last = h.engine.Run(ctx, docker.ExecRequest{Container: container, Argv: engine.Ready().Argv, Deadline: probeTime})
-		if last == nil {
-			return nil
+		if len(ready.Argv) > 0 {
+			_, _, last = h.engine.Run(ctx, docker.ExecRequest{Container: container, Argv: ready.Argv, Deadline: probeTime})
+			if last == nil {
+				return nil
+			}
 		}
 		c, err := h.engine.Inspect(ctx, container)
 		switch {
 		case err == nil && c.HasHealthcheck && c.Health == "healthy":
+			return nil
+		case err == nil && len(ready.Argv) == 0 && c.Running && !c.HasHealthcheck:
 			return nil
 		case err == nil && !c.Running:
 			return fmt.Errorf("service %q stopped by itself with exit code %d: look at \"docker compose logs %s\"", service, c.ExitCode, service)

@@ -27,6 +27,10 @@ type sourceItem struct {
 // manifest, each from the newest snapshot in which it is good; an ID takes
 // what that one snapshot holds.
 func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, warnings, problems []string, err error) {
+	if r.opt.Rollback {
+		sources, warnings, err = r.rollbackSources(ctx)
+		return sources, warnings, nil, err
+	}
 	list, err := r.candidates(ctx)
 	if err != nil {
 		return nil, nil, nil, err
@@ -72,7 +76,7 @@ func manifestsOf(list []*snapshot) []*manifest.Manifest {
 func (r *restore) candidates(ctx context.Context) ([]*snapshot, error) {
 	repo, project := r.vault.repo, r.host.project
 	if r.opt.Snapshot != "latest" {
-		return r.oneCandidate(ctx)
+		return r.oneCandidate(ctx, r.opt.Snapshot)
 	}
 	all, err := r.app.projectSnapshots(ctx, repo, project)
 	if err == nil {
@@ -136,9 +140,9 @@ func complete(list []*snapshot) bool {
 	return !open
 }
 
-func (r *restore) oneCandidate(ctx context.Context) ([]*snapshot, error) {
+func (r *restore) oneCandidate(ctx context.Context, prefix string) ([]*snapshot, error) {
 	repo := r.vault.repo
-	id, err := repo.FindSnapshot(ctx, r.opt.Snapshot)
+	id, err := repo.FindSnapshot(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +234,12 @@ func (r *restore) wanted(it manifest.Item) bool {
 	if !r.pathsOnly(it) {
 		return false
 	}
+	if it.Kind == manifest.Config && o.ToDir == "" {
+		return false // people edit these files: they are given back, and never overwritten
+	}
+	if it.Kind == manifest.Bind && it.Service == manifest.HostService && o.ToDir == "" {
+		return r.named(it) // the host's own files are not those of another host
+	}
 	return len(o.Services)+len(o.Volumes)+len(o.Databases) == 0 || r.named(it)
 }
 
@@ -245,7 +255,8 @@ func (r *restore) named(it manifest.Item) bool {
 		}
 		return slices.Contains(o.Services, it.Service) || slices.Contains(o.Databases, it.Service+"/"+it.Name)
 	}
-	return slices.Contains(o.Services, it.Service)
+	return slices.Contains(o.Services, it.Service) ||
+		it.VolumeInfo != nil && slices.ContainsFunc(it.VolumeInfo.UsedBy, func(s string) bool { return slices.Contains(o.Services, s) })
 }
 
 // notFound lists names that chose nothing.

@@ -30,18 +30,38 @@ func (r *restore) checkTargets(ctx context.Context, sources []plan.Source) ([]st
 			continue
 		}
 		p, ok := r.probes[s.Item.Service]
-		if !ok {
-			p = r.app.probeService(ctx, r.host, r.found, engine, dump.Request{Service: s.Item.Service, User: r.userOf(s.Item.Service), Argv: r.found.argvOf(s.Item.Service)})
+		if files, alone := engine.(dump.VolumeEngine); !ok && alone {
+			p = r.probeRecorded(ctx, files, s.Item.Service, sources)
+			r.probes[s.Item.Service] = p
+		} else if !ok {
+			p = r.app.probeService(ctx, r.host, r.found, engine, r.found.requestOf(engine, s.Item.Service))
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			r.probes[s.Item.Service] = p
 		}
+		problems = append(problems, r.checkLabels(engine, s.Item, facts)...)
 		problems = append(problems, checkTarget(engine, s.Item, facts, p)...)
 		problems = append(problems, r.checkNewName(engine, s, p)...)
 		problems = append(problems, r.place(engine, s.Item.Key(), facts, p)...)
 	}
 	return problems, nil
+}
+
+// checkLabels refuses a dump that the labels of today cannot bring back, and
+// notes what command changes data where it lies.
+func (r *restore) checkLabels(engine dump.Engine, item manifest.Item, dumped dump.Facts) []string {
+	req := r.found.requestOf(engine, item.Service)
+	if checker, ok := engine.(dump.RestoreChecker); ok {
+		if err := checker.CheckRestore(req); err != nil {
+			return []string{fmt.Sprintf("%s: %v", item.Key(), err)}
+		}
+	}
+	if engine, ok := engine.(dump.InPlace); ok && item.Name != "" {
+		command, note := engine.InPlace(item.Name, req, dumped)
+		r.inPlace[item.Key()] = plan.InPlace{Command: command, Note: note}
+	}
+	return nil
 }
 
 func checkTarget(engine dump.Engine, item manifest.Item, dumped dump.Facts, p plan.Probe) []string {
@@ -97,7 +117,7 @@ func (r *restore) verify(ctx context.Context) (map[string]repository.Extent, err
 		src := r.sources[it.Key]
 		var err error
 		switch it.Kind {
-		case manifest.Volume:
+		case manifest.Volume, manifest.Bind, manifest.Config:
 			extents[it.Key], err = r.extentOf(ctx, src)
 		case manifest.Dump:
 			err = r.verifyDump(ctx, src)
@@ -127,8 +147,10 @@ func (r *restore) verifyDump(ctx context.Context, src *sourceItem) error {
 		if err := proof.Finish(); err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
-		if files, ok := engine.(dump.FileEngine); ok {
+		if role := dump.Role(f.Role); role == dump.RoleDatabase || role == dump.RoleGlobals {
 			r.proofs[src.item.Key()] = proof
+		}
+		if files, ok := engine.(dump.FileEngine); ok {
 			if err := files.Fits(proof, dumped, targetOfProbe(r.probes[src.item.Service])); err != nil {
 				return err
 			}

@@ -50,11 +50,14 @@ func (r *restore) torn() bool {
 func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err error) {
 	it, _ := r.plan.Item(key)
 	src := r.sources[key]
-	entry := state.VolumeRestore{ID: r.id, Key: it.Name, Docker: it.Volume.Docker}
+	entry := state.VolumeRestore{ID: r.id, Key: it.Key, Docker: it.Volume.Docker}
 	if !r.plan.NoStop {
 		if err := r.unused(ctx, it.Volume.Docker); err != nil {
 			return err
 		}
+	}
+	if err := r.noteItemBegun(key); err != nil {
+		return err
 	}
 	r.journal.Volumes = append(r.journal.Volumes, entry)
 	if err := r.host.state.WriteJournal(&r.journal); err != nil {
@@ -110,9 +113,12 @@ func manyUnreadable(info *manifest.VolumeInfo) bool {
 // restoreRequest says what the manifest knows of the volume.
 func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 	info := src.item.VolumeInfo
+	if info == nil { // the project's own files, into a directory
+		info = &manifest.VolumeInfo{}
+	}
 	key := src.item.Key()
 	return volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: src.paths,
+		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: src.paths, VerifyAll: r.opt.VerifyAll,
 		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {
@@ -132,7 +138,7 @@ func (r *restore) settleVolume(ctx context.Context, c *helper, entry state.Volum
 	defer cancel()
 	outcome, err := c.peer.Recover(ctx, r.host.mountPoint(0), r.id)
 	if err != nil {
-		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry)
+		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry, false)
 	}
 	if err != nil {
 		return fmt.Errorf("%w; until then what was stopped stays so: %w", errUnsettled, errors.Join(failed, err))
@@ -153,14 +159,4 @@ func (r *restore) volumeDone() {
 
 func (r *restore) forgetVolume() {
 	r.journal.Volumes = r.journal.Volumes[:len(r.journal.Volumes)-1]
-}
-
-func took(out *RestoredItem, rep *volume.RestoreReport) {
-	out.Bytes = rep.BytesFetched + rep.BytesReused
-	out.Files = rep.Created + rep.Replaced + rep.MetadataOnly
-	out.Removed, out.Unchanged = rep.Removed, rep.Unchanged
-	for _, s := range rep.Skipped {
-		out.Notes = append(out.Notes, s.Path+": "+s.Reason)
-	}
-	out.Notes = append(out.Notes, rep.Warnings...)
 }

@@ -28,10 +28,14 @@ type run struct {
 	id      string
 	started time.Time
 	safety  bool
-	parents *parents
+	// overwrites is what a safety snapshot is made for.
+	overwrites *manifest.Overwritten
+	parents    *parents
 
 	listener *volume.Listener
 	early    *early         // the first window's helper, or nil
+	reader   *early         // the helper that reads the project's own files, or nil
+	copier   *copier        // of databases in volumes, or nil
 	removing sync.WaitGroup // of helpers that have ended, while the run goes on
 	windows  map[string]*windowRun
 
@@ -50,7 +54,9 @@ type run struct {
 type result struct {
 	item  manifest.Item
 	nodes []*repository.Node // the dump's files, or the volume's directory
-	done  bool
+	// folder is that of the project's own files.
+	folder *directory
+	done   bool
 }
 
 // newRunID makes the name of a run.
@@ -68,12 +74,16 @@ func (r *run) execute(ctx context.Context) (err error) {
 		// Bringing services back does not depend on why we leave.
 		r.down = r.resumeAll(context.WithoutCancel(ctx))
 		r.postDue(context.WithoutCancel(ctx))
+		r.endCopier(ctx)
+		err = errors.Join(err, r.reader.end(ctx))
 		err = errors.Join(err, r.closeWindows(context.WithoutCancel(ctx)))
 	}()
-	for _, op := range r.plan.Operations {
+	r.notePostRun()
+	for i, op := range r.plan.Operations {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
+		r.prepareConfig(ctx, r.plan.Operations[i:])
 		if err := r.resumeDue(ctx); err != nil {
 			r.app.Log.Error().Str("error", r.app.Redactor().Redact(err.Error())).Msg("services do not come back, it is tried again")
 		}
@@ -91,8 +101,14 @@ func (r *run) do(ctx context.Context, op plan.Operation) error {
 	case plan.RunPost:
 		return r.post(ctx, op)
 	case plan.DoDump:
+		if it, _ := r.plan.Item(op.Items[0]); it.Dump.Offline {
+			return r.dumpOffline(ctx, op)
+		}
 		return r.dump(ctx, op)
+	case plan.Double:
+		return r.startDouble(ctx, op)
 	case plan.Helper:
+		r.endCopier(ctx) // dumps come first
 		return r.startHelpers(ctx, op)
 	case plan.Walk:
 		return r.walk(ctx, op)
@@ -102,8 +118,14 @@ func (r *run) do(ctx context.Context, op plan.Operation) error {
 		return r.rewalk(ctx, op)
 	case plan.Resume:
 		return r.resume(ctx, op)
+	case plan.Config:
+		return r.saveConfig(ctx, op)
 	case plan.Commit:
 		return r.settleAll(ctx)
+	case plan.PreRun:
+		return r.preRun(ctx, op)
+	case plan.PostRun:
+		return nil // it comes when the snapshot is there, or will not be
 	}
 	return fmt.Errorf("the plan has the unknown operation %q", op.Do)
 }
@@ -150,17 +172,23 @@ func (r *run) warn(format string, args ...any) {
 
 // prepare makes a result for each item of the plan.
 func (r *run) prepare() {
+	r.makeWindows()
 	r.results = map[string]*result{}
 	for _, it := range r.plan.Items {
 		m := manifest.Item{Kind: it.Kind, Service: it.Service, Name: it.Name, Keep: it.Keep}
 		if it.Dump != nil {
-			m.Commands = it.Dump.Commands
+			for _, c := range it.Dump.Commands { // read one day where the secrets are not known
+				m.Commands = append(m.Commands, r.app.Redactor().Redact(c))
+			}
 			m.DumpInfo = dumpInfo(it)
 		}
 		if it.Volume != nil {
 			m.During = string(it.Volume.During)
 			m.Inconsistent = it.Volume.Inconsistent
 			m.VolumeInfo = volumeInfo(it)
+		}
+		if it.Config != nil {
+			m.ConfigInfo = &manifest.ConfigInfo{WorkingDir: it.Config.WorkingDir, Files: []manifest.ConfigFile{}}
 		}
 		res := &result{item: m}
 		r.results[it.Key] = res
@@ -176,6 +204,9 @@ func (r *run) prepare() {
 func volumeInfo(it plan.Item) *manifest.VolumeInfo {
 	v := it.Volume
 	options, withheld := publicOptions(v.Volume.Options)
+	if it.Kind == manifest.Bind {
+		return &manifest.VolumeInfo{HostPath: v.Docker, DeviceID: v.DeviceID, Exclude: v.Exclude, UsedBy: v.UsedBy}
+	}
 	return &manifest.VolumeInfo{
 		DockerName: v.Docker, Driver: v.Volume.Driver, Options: options, Withheld: withheld, Labels: v.Volume.Labels,
 		External: v.Volume.External, DeviceID: v.DeviceID, Exclude: v.Exclude, UsedBy: v.UsedBy,

@@ -13,12 +13,6 @@ import (
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
-// Labels that Compose gives a container, of where its project came from.
-const (
-	labelComposeFolder = "com.docker.compose.project.working_dir"
-	labelComposeFiles  = "com.docker.compose.project.config_files"
-)
-
 // recovery is what a manifest says of how to get at the snapshot again.
 func (r *run) recovery() *manifest.Recovery {
 	out := &manifest.Recovery{Repository: r.vault.store.Reader().Location()}
@@ -27,8 +21,8 @@ func (r *run) recovery() *manifest.Recovery {
 	}
 	if self := r.host.self; self != nil {
 		out.Sidecar = self.Labels[compose.LabelService]
-		out.Folder = self.Labels[labelComposeFolder]
-		if files := self.Labels[labelComposeFiles]; files != "" {
+		out.Folder = self.Labels[compose.LabelWorkingDir]
+		if files := self.Labels[compose.LabelConfigs]; files != "" {
 			out.Files = strings.Split(files, ",")
 		}
 	}
@@ -67,6 +61,20 @@ func (r *restore) remember() {
 	}
 }
 
+// addMeasured adds what restores since the snapshot have measured here.
+func (a *App) addMeasured(m *manifest.Manifest, project string) {
+	h, err := state.At(a.Settings.StateDir).History()
+	if err != nil || h.LastRestore == nil || h.LastRestore.Project != project || m.Recovery == nil {
+		return // the manifest's own are as good
+	}
+	if m.Recovery.Restores == nil {
+		m.Recovery.Restores = map[string]manifest.Measured{}
+	}
+	for key, took := range h.Restores {
+		m.Recovery.Restores[key] = manifest.Measured{Seconds: took.Seconds, Bytes: took.Bytes}
+	}
+}
+
 // RunbookReport is a recovery document.
 type RunbookReport struct {
 	Snapshot string    `json:"snapshot"`
@@ -96,6 +104,7 @@ func (a *App) Runbook(ctx context.Context, prefix string) (report *RunbookReport
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", found.ID.Short(), err)
 	}
+	a.addMeasured(m, project)
 	named := ""
 	if prefix != "latest" {
 		named = found.ID.Short()

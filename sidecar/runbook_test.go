@@ -88,6 +88,9 @@ func TestRunbookKnowsHowLongARestoreTook(t *testing.T) {
 	if took := s.history().Restores["volume data"]; took.Bytes != report.Items[0].Bytes || took.Bytes == 0 {
 		t.Errorf("remembered %+v of %+v", took, report.Items)
 	}
+	if book, err := s.app.Runbook(t.Context(), "latest"); err != nil || !strings.Contains(book.Markdown, "less than a minute | less than a minute") {
+		t.Errorf("what was measured since the snapshot is not said: %+v, %v", book, err)
+	}
 	s.app.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {
 		t.Fatal(err)

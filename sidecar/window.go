@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/labels"
@@ -29,7 +31,10 @@ const (
 // still being saved.
 type windowRun struct {
 	name    string
-	keys    []string
+	keys    []string           // of volumes
+	dumps   []string           // keys of the dumps that are made in it by the server
+	offline []string           // and of those that are made in a double
+	doubles map[string]*double // by key of such a dump
 	helpers []*helper
 	where   map[string]mounted // by item key
 	first   map[string]*archive.Result
@@ -65,20 +70,49 @@ func (w *windowRun) up(service string, at time.Time) (time.Duration, bool) {
 
 func (r *run) window(name string) *windowRun { return r.windows[name] }
 
-func (r *run) windowLost(name string) bool {
-	w := r.windows[name]
-	return w == nil || w.lost != nil
+// makeWindows makes the windows of the plan, with nothing in them but the dumps.
+func (r *run) makeWindows() {
+	for _, op := range r.plan.Operations {
+		if op.Window == "" {
+			continue
+		}
+		w, ok := r.windows[op.Window]
+		if !ok {
+			w = &windowRun{name: op.Window, where: map[string]mounted{}, first: map[string]*archive.Result{}, gone: map[string]time.Time{}, doubles: map[string]*double{}}
+			r.windows[op.Window] = w
+		}
+		if op.Do != plan.DoDump {
+			continue
+		}
+		switch it, _ := r.plan.Item(op.Items[0]); {
+		case it.Dump.Offline:
+			w.offline = append(w.offline, it.Key)
+		default:
+			w.dumps = append(w.dumps, it.Key)
+		}
+	}
 }
 
-// loseWindow fails every item of a window, because its services could not be
-// quiesced, and has them brought back at once.
+// items are the keys of all that is saved in the window.
+func (w *windowRun) items() []string { return slices.Concat(w.keys, w.dumps, w.offline) }
+
+// windowLost says that nothing would be gained by stopping anything.
+func (r *run) windowLost(name string) bool {
+	w := r.windows[name]
+	return w == nil || w.lost != nil || r.nothingLeft(w) != nil
+}
+
+// loseWindow fails every volume and every offline dump of a window, because its
+// services could not be quiesced, and has them brought back at once. A dump by
+// its server is a point in time by itself, so those that are still to come are
+// made and say what they are not.
 func (r *run) loseWindow(ctx context.Context, name string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	w := r.window(name)
 	w.lost = err
-	for _, k := range w.keys {
+	for _, k := range slices.Concat(w.keys, w.offline) {
 		r.fail(k, err)
 	}
 	if err := r.resumeAll(context.WithoutCancel(ctx)); err != nil {
@@ -90,8 +124,7 @@ func (r *run) loseWindow(ctx context.Context, name string, err error) error {
 // startHelpers starts one helper for all volumes of the window; if that fails,
 // one for each, so that a dead volume fails its own item only.
 func (r *run) startHelpers(ctx context.Context, op plan.Operation) error {
-	w := &windowRun{name: op.Window, where: map[string]mounted{}, first: map[string]*archive.Result{}, gone: map[string]time.Time{}}
-	r.windows[op.Window] = w
+	w := r.window(op.Window)
 	var names []string
 	for _, k := range op.Items {
 		if r.failed(k) {
@@ -102,7 +135,7 @@ func (r *run) startHelpers(ctx context.Context, op plan.Operation) error {
 		names = append(names, it.Volume.Docker)
 	}
 	if len(names) == 0 {
-		w.lost = errNoItem
+		w.lost = r.nothingLeft(w)
 		return nil
 	}
 	err := r.addHelper(ctx, w, w.keys, names)
@@ -182,10 +215,16 @@ func (r *run) walk(ctx context.Context, op plan.Operation) error {
 	if !again {
 		return r.closeWindow(ctx, w)
 	}
-	if !slices.ContainsFunc(w.keys, func(k string) bool { return !r.failed(k) }) {
-		w.lost = errNoItem // nothing would be gained by stopping anything
-	}
+	w.lost = r.nothingLeft(w)
 	return nil
+}
+
+// nothingLeft is errNoItem where nothing would be gained by stopping anything.
+func (r *run) nothingLeft(w *windowRun) error {
+	if slices.ContainsFunc(w.items(), func(k string) bool { return !r.failed(k) }) {
+		return nil
+	}
+	return errNoItem
 }
 
 // errNoItem means that of a window no item is left that could be saved.
@@ -204,6 +243,9 @@ func (r *run) walksAgain(name string) bool {
 func (r *run) walkFailed(ctx context.Context, key string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if it, _ := r.item(key); it.Kind == manifest.Bind && strings.Contains(err.Error(), unix.ENOTDIR.Error()) {
+		err = fmt.Errorf("%s is a single file on the host, and this version saves directories: mount its directory, or leave it out of ripplebak.binds and RIPPLEBAK_HOST_PATHS", it.Volume.Docker)
 	}
 	r.fail(key, err)
 	return nil
@@ -246,7 +288,7 @@ func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, trees *a
 	if parent.tree != nil {
 		known = archive.Known(ctx, trees, *parent.tree, parent.trust)
 	}
-	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Exclude, Stall: r.app.Settings.Stall}, known, spool)
+	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Excluded(r.isGood), Stall: r.app.Settings.Stall}, known, spool)
 }
 
 func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, trees *archive.Trees, parent parentTree) (*archive.Result, error) {
@@ -305,12 +347,14 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 		return r.walkFailed(ctx, key, err)
 	}
 	defer walk.Close()
+	r.app.Log.Debug().Str("item", key).Msg("second walk began")
 	watched := make(chan struct{})
 	over := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-walk.Drained():
+			r.app.Log.Debug().Str("item", key).Msg("second walk ended")
 			release()
 		case <-over:
 		}
@@ -329,6 +373,7 @@ func (r *run) secondWalk(ctx context.Context, w *windowRun, key string, release 
 // volumeSaved takes over what a walk came to.
 func (r *run) volumeSaved(key string, res *archive.Result) {
 	it, result := r.item(key)
+	exclude := it.Volume.Excluded(r.isGood)
 	r.mu.Lock()
 	i := &result.item
 	if i.State == manifest.Failed {
@@ -341,6 +386,7 @@ func (r *run) volumeSaved(key string, res *archive.Result) {
 	for _, w := range res.Warnings {
 		i.Warnings = append(i.Warnings, warningText(w))
 	}
+	i.VolumeInfo.Exclude = exclude
 	i.VolumeInfo.UnreadableCount = res.UnreadableCount
 	for _, w := range res.Unreadable {
 		i.VolumeInfo.Unreadable = append(i.VolumeInfo.Unreadable, w.Path)
@@ -371,6 +417,14 @@ func (r *run) closeWindow(ctx context.Context, w *windowRun) error {
 		})
 	}
 	w.helpers = nil
+	for _, d := range w.doubles {
+		r.removing.Go(func() {
+			if err := d.close(context.WithoutCancel(ctx)); err != nil {
+				r.warn("a helper could not be removed, the next run tries it again: %v", err)
+			}
+		})
+	}
+	clear(w.doubles)
 	return err
 }
 

@@ -11,13 +11,16 @@ import (
 // The marks of a staging directory say where a decided restore stands. Without
 // one it goes forward; with hold or undo it goes back; with a final one the
 // volume is as it should be, and what is left is to clear away. With hold, in
-// says that all of the new data is in.
+// says that all of the new data is in; on the way back, cleared says that what
+// came into being in directories that were emptied is out.
 const (
 	markHold   = "hold"
 	markIn     = "in"
 	markUndo   = "undo"
 	markDone   = "done"
 	markUndone = "undone"
+
+	markCleared = "cleared"
 )
 
 // applier carries out a complete journal, or takes it back. Every operation can
@@ -73,21 +76,44 @@ func (a *applier) back(j *journal) error {
 	if err := mark(a.dir, markUndo); err != nil {
 		return err
 	}
-	for _, pass := range []struct {
-		kind opKind
-		do   func(operation) error
-	}{{opPlace, a.unplace}, {opAbsent, a.unmake}, {opRemove, a.unremove}, {opMeta, a.unsetMeta}} {
+	if err := a.passes(j, pass{opPlace, a.unplace}, pass{opAbsent, a.unmake}); err != nil {
+		return err
+	}
+	if a.hold {
+		if err := a.unemptyAll(j); err != nil {
+			return err
+		}
+	}
+	if err := a.passes(j, pass{opRemove, a.unremove}, pass{opMeta, a.unsetMeta}); err != nil {
+		return err
+	}
+	return a.finish(markUndone)
+}
+
+// pass is what is done with each operation of a kind.
+type pass struct {
+	kind opKind
+	do   func(operation) error
+}
+
+// passes goes through the journal for one pass after the other.
+func (a *applier) passes(j *journal, all ...pass) error {
+	for _, p := range all {
 		err := j.each(func(op operation) error {
-			if op.kind != pass.kind {
+			if op.kind != p.kind {
 				return nil
 			}
-			return pass.do(op)
+			if err := p.do(op); err != nil {
+				return err
+			}
+			a.at("mid-back")
+			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("bring the old data back: %w", err)
 		}
 	}
-	return a.finish(markUndone)
+	return nil
 }
 
 // finish makes all that was done durable and says so.

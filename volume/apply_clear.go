@@ -29,7 +29,7 @@ func clearStaging(tree *beneath, name string) error {
 	if err != nil {
 		return fmt.Errorf("list the staging directory: %w", err)
 	}
-	last := []string{journalName, markIn, markHold, markUndo, markDone, markUndone}
+	last := []string{journalName, markIn, markHold, markUndo, markCleared, markDone, markUndone}
 	c := &clearer{tree: tree, top: dir}
 	for _, d := range names {
 		if !slices.Contains(last, d.text()) {

@@ -10,8 +10,8 @@ import (
 )
 
 // recoverVolume ends every restore of the volume at path that was interrupted;
-// only that of id if it is not "". See Peer.Recover.
-func recoverVolume(path, id string, crash func(string)) (Outcome, error) {
+// only that of id if it is not "". See Peer.Recover, and with back Peer.Undo.
+func recoverVolume(path, id string, back bool, crash func(string)) (Outcome, error) {
 	tree, err := openBeneath(path)
 	if err != nil {
 		return NothingPending, err
@@ -26,7 +26,7 @@ func recoverVolume(path, id string, crash func(string)) (Outcome, error) {
 		if id != "" && name != StagingPrefix+id {
 			continue
 		}
-		o, err := recoverOne(tree, name, crash)
+		o, err := recoverOne(tree, name, back, crash)
 		if err != nil {
 			return o, fmt.Errorf("recover the restore %s: %w", strings.TrimPrefix(name, StagingPrefix), err)
 		}
@@ -55,7 +55,7 @@ func pendingRestores(r *root) ([]string, error) {
 	return out, nil
 }
 
-func recoverOne(tree *beneath, name string, crash func(string)) (Outcome, error) {
+func recoverOne(tree *beneath, name string, back bool, crash func(string)) (Outcome, error) {
 	dir, err := tree.root.openDir(tree.root.fd, name)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return NothingPending, fmt.Errorf("%q is no directory of ours: remove it", name)
@@ -65,7 +65,7 @@ func recoverOne(tree *beneath, name string, crash func(string)) (Outcome, error)
 	}
 	defer unix.Close(dir) // only a handle
 	head, hasHead := readHead(dir)
-	outcome, cause, err := settle(tree, name, dir, crash)
+	outcome, cause, err := settle(tree, name, dir, back, crash)
 	if err != nil {
 		return NothingPending, err
 	}
@@ -83,9 +83,10 @@ func recoverOne(tree *beneath, name string, crash func(string)) (Outcome, error)
 	return outcome, errors.Join(cause, quiet.setTimes("", times))
 }
 
-// settle brings the volume to the old data or to the new, whole. cause is why
-// it went back although it was decided to go forward.
-func settle(tree *beneath, name string, dir int, crash func(string)) (outcome Outcome, cause, err error) {
+// settle brings the volume to the old data or to the new, whole; with back to
+// the old, unless all of the new was in already. cause is why it went back
+// although it was decided to go forward.
+func settle(tree *beneath, name string, dir int, back bool, crash func(string)) (outcome Outcome, cause, err error) {
 	for mark, outcome := range map[string]Outcome{markDone: RolledForward, markUndone: RolledBack} {
 		if is, err := marked(dir, mark); is || err != nil {
 			return outcome, nil, err
@@ -107,7 +108,7 @@ func settle(tree *beneath, name string, dir int, crash func(string)) (outcome Ou
 	if a.hold, err = marked(dir, markHold); err != nil {
 		return NothingPending, nil, err
 	}
-	if !undo && !a.hold {
+	if !undo && !a.hold && !back {
 		if cause = a.forward(j); cause == nil {
 			return RolledForward, nil, nil
 		}

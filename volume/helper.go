@@ -37,17 +37,25 @@ func handlerOf(job string) jobHandler {
 		return serveRecover
 	case jobSpace:
 		return serveSpace
+	case jobFind:
+		return serveFind
+	case jobCopy:
+		return serveCopy
+	case jobCheck:
+		return serveCheck
+	case jobFiles:
+		return serveFiles
 	}
 	return nil
 }
 
-// errBroken says that the sidecar broke a connection off in the middle of a
-// job, which it does to end that job alone.
+// errBroken says that the sidecar broke a connection off, which it does to end
+// one job alone: in the middle of it, or just before or after.
 var errBroken = errors.New("the sidecar broke off")
 
 // ServeHelper connects to the sidecar and does the jobs that it asks for, until
-// the sidecar closes the connections, which is the normal end and nil, or ctx
-// ends.
+// the sidecar closes the connections and takes no others, which is the normal
+// end and nil, or ctx ends.
 func ServeHelper(ctx context.Context, opt HelperOptions) error {
 	n := max(opt.Connections, 1)
 	errs := make([]error, n)
@@ -62,8 +70,8 @@ func ServeHelper(ctx context.Context, opt HelperOptions) error {
 	return errors.Join(errs...)
 }
 
-// serveAgain keeps one connection up: broken off in a job, it connects anew for
-// the next one, and ends when the sidecar wants it no longer.
+// serveAgain keeps one connection up: broken off, it connects anew for the next
+// job, and ends when the sidecar wants it no longer.
 func serveAgain(ctx context.Context, opt HelperOptions) error {
 	again := false
 	for {
@@ -89,7 +97,10 @@ func serveConnection(ctx context.Context, opt HelperOptions) error {
 	if err := hello(conn, opt.Token); err != nil {
 		return err
 	}
-	return serveJobs(ctx, conn)
+	if err := serveJobs(ctx, conn); err != nil {
+		return err
+	}
+	return errBroken // if the sidecar is done with us, it refuses the next one
 }
 
 // serveJobs does what is asked of it on a connection, until that is closed.
@@ -98,7 +109,7 @@ func serveJobs(ctx context.Context, conn net.Conn) error {
 	for {
 		if _, err := r.Peek(1); err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-				return nil // between two jobs: the sidecar is done with us
+				return nil
 			}
 			return fmt.Errorf("wait for a job: %w", err)
 		}

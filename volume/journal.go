@@ -40,6 +40,9 @@ const (
 	// opAbsent says that nothing lay at path, where something may come into
 	// being while the old is held: going back moves that to new/absent-N.
 	opAbsent
+	// opEmpty: all that lay in the directory at path goes, so whatever is found
+	// there when the old comes back has come into being since.
+	opEmpty
 )
 
 type operation struct {
@@ -60,7 +63,7 @@ func (o operation) encode(e *encoder) {
 		e.string(o.path) // the restore's ID
 		e.entry(&o.old)
 		e.entry(&o.new)
-	case opRemove, opPlace, opAbsent:
+	case opRemove, opPlace, opAbsent, opEmpty:
 		e.string(o.path)
 		e.uint(o.n)
 		e.byte(byte(b2i(o.dir)))
@@ -90,6 +93,11 @@ func decodeOperation(buf []byte) (operation, error) {
 	case opRemove, opPlace, opAbsent:
 		o.path, o.n, o.dir = d.string(maxPath), d.uint(), d.byte() == 1
 		if checkOpPath(o.path) != nil {
+			d.fail()
+		}
+	case opEmpty:
+		o.path, o.n, o.dir = d.string(maxPath), d.uint(), d.byte() == 1
+		if o.path != "" && checkOpPath(o.path) != nil {
 			d.fail()
 		}
 	case opMeta:

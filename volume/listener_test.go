@@ -201,6 +201,29 @@ func TestJobsWaitForAConnection(t *testing.T) {
 	}
 }
 
+// TestAHelperOutlivesJobsThatEndAsTheyBegin: however early a job is broken off,
+// the helper is there for the next one.
+func TestAHelperOutlivesJobsThatEndAsTheyBegin(t *testing.T) {
+	p := connect(t, 1)
+	dir := t.TempDir()
+	for i := range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if i%2 == 0 {
+			cancel()
+		} else {
+			go cancel()
+		}
+		// It may have been done before it was to end.
+		if _, err := p.Recover(ctx, dir, "x"); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("try %d: %v", i, err)
+		}
+		cancel()
+		if _, err := p.Recover(t.Context(), dir, "x"); err != nil {
+			t.Fatalf("after try %d: %v", i, err)
+		}
+	}
+}
+
 func TestAnUnknownJobIsSaid(t *testing.T) {
 	peer := connect(t, 1)
 	for _, header := range []any{map[string]string{"job": "format"}, []string{"x"}} {

@@ -20,7 +20,7 @@ import (
 // roomTime is how long a connection waits that is one too many.
 const (
 	reconnectTime = 5 * time.Second
-	roomTime      = time.Second
+	roomTime      = 5 * time.Second
 )
 
 var (

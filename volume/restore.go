@@ -65,6 +65,9 @@ type RestoreRequest struct {
 	// known: a file whose recorded times are not older is compared by content,
 	// even if it looks untouched.
 	TrustBefore Time
+	// VerifyAll compares every file by content, also those that look untouched:
+	// damage below the filesystem leaves size, times and inode as they were.
+	VerifyAll bool
 	// MustBeEmpty refuses a volume that holds anything but lost+found.
 	MustBeEmpty bool
 	// Lenient leaves out what whoever restores has no right to set: owners of
@@ -76,9 +79,15 @@ type RestoreRequest struct {
 	// a directory that is there keeps its metadata, and what is new takes owner
 	// and mode of what it replaces, else of the directory that it comes into.
 	Overlay bool
+	// Owned are files of an Overlay that take an owner and a mode of their own.
+	Owned []Owned
 	// Remove are paths that go in an Overlay all the same, with what is below
 	// them, unless they are listed; the directory of each must be listed.
 	Remove []string `json:"-"`
+	// Empty are directories of an Overlay of which all content goes, "" being
+	// the root; each must be listed. With Hold, whatever is made in them later
+	// goes when the old comes back.
+	Empty []string `json:"-"`
 	// Hold keeps what was replaced aside once the new is in, until Peer.Keep
 	// says that the new stays. Before that, Peer.Recover brings the old back,
 	// whatever came into being at these paths meanwhile.
@@ -87,6 +96,12 @@ type RestoreRequest struct {
 	// Progress, if set, is told how far the restore is, often, and from several
 	// goroutines at once.
 	Progress func(RestoreProgress) `json:"-"`
+}
+
+// Owned says to whom a file is to belong, and its mode.
+type Owned struct {
+	Path           string
+	UID, GID, Mode uint32
 }
 
 // RestoreProgress is how far a restore is. Total is 0 while it is not known.
@@ -108,7 +123,8 @@ type RestoreSource interface {
 	Fetch(ctx context.Context, want []Blob, put func(b Blob, data []byte) error) error
 }
 
-// Skip is an entry of the snapshot that was not restored, and why.
+// Skip is an entry of the snapshot that was not restored, or something in the
+// volume that was left where it is, and why.
 type Skip struct {
 	Path   string
 	Reason string
@@ -122,16 +138,23 @@ type RestoreReport struct {
 	Removed      int64 // were not in the snapshot; a directory counts once
 	MetadataOnly int64 // had the content, and another owner, mode, time or attribute
 	Unchanged    int64
+	Intact       int64 // of Unchanged, files that look as recorded and were not read
+	Compared     int64 // files in place that were compared by content
 
-	BytesFetched int64 // content that came from the repository
-	BytesReused  int64 // content copied from the file in place
-	BytesHoles   int64 // zeros that were neither
+	BytesFetched  int64 // content that came from the repository
+	BytesReused   int64 // content copied from the file in place
+	BytesHoles    int64 // zeros that were neither
+	BytesCompared int64 // content in place that was compared
 
 	NeedBytes, FreeBytes   int64 // space that the new files take at most, and what there was
 	NeedInodes, FreeInodes int64 // FreeInodes is -1 where the filesystem does not count them
 
 	Skipped      []Skip // the first of them
 	SkippedCount int64
+	// Left is what is in the volume, not in the snapshot, and was left where it
+	// is: the first of it, a directory counting once.
+	Left         []Skip
+	LeftCount    int64
 	Warnings     []string // the first of them
 	WarningCount int64
 }
@@ -143,6 +166,13 @@ func (r *RestoreReport) skip(path, reason string) {
 	r.SkippedCount++
 	if len(r.Skipped) < maxNotes {
 		r.Skipped = append(r.Skipped, Skip{Path: path, Reason: reason})
+	}
+}
+
+func (r *RestoreReport) leave(path, reason string) {
+	r.LeftCount++
+	if len(r.Left) < maxNotes {
+		r.Left = append(r.Left, Skip{Path: path, Reason: reason})
 	}
 }
 

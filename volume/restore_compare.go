@@ -74,6 +74,7 @@ const (
 	stepLeave
 	stepExtra // on disk, not in the snapshot
 	stepSkip
+	stepLeft // on disk, not in the snapshot, and stays
 	stepEntry
 	stepBlobs
 )
@@ -94,6 +95,7 @@ type comparer struct {
 	frames     []*frame
 	nextN      uint64
 	unfinished *candidate // of an entry whose last step was not sent
+	emptied    []string   // directories of the request's Empty that were listed
 }
 
 // run takes the whole listing.
@@ -118,7 +120,7 @@ func (c *comparer) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.checkEmptied()
 }
 
 func (c *comparer) send(ctx context.Context, s *step) error {
@@ -142,6 +144,9 @@ func (c *comparer) take(ctx context.Context, e *Entry, blobs int64) error {
 	}
 	if blobs != 0 && (e.Type != File || e.HardLinkOf != "") || blobs < 0 || blobs > e.Size {
 		return hostile(e.Path, fmt.Sprintf("%d blobs for %d bytes", blobs, e.Size))
+	}
+	if e.Type == Dir && c.req.empties(e.Path) {
+		c.emptied = append(c.emptied, e.Path)
 	}
 	if e.Path == "" {
 		if len(c.frames) > 0 {
@@ -245,8 +250,8 @@ func (c *comparer) match(ctx context.Context, e *Entry, blobs int64) error {
 			there = &m
 		}
 	}
-	if there != nil && c.prot.covers(e.Path) {
-		return c.skip(ctx, e, blobs, there, "left alone: excluded or unreadable at backup, or a mount point")
+	if why := c.prot.why(e.Path); there != nil && why != "" {
+		return c.skip(ctx, e, blobs, there, "left alone: "+why)
 	}
 	if there == nil && isStagingName(e.Path) {
 		return hostile(e.Path, "the name of a restore's own directory")
@@ -259,6 +264,9 @@ func (c *comparer) match(ctx context.Context, e *Entry, blobs int64) error {
 		return c.enter(ctx, f)
 	}
 	if there != nil && there.typ == Dir && e.Type == Dir {
+		if c.req.belowEmptied(e.Path) {
+			return hostile(e.Path, "it lies in a directory that is emptied")
+		}
 		return c.enter(ctx, c.kept(e, *there))
 	}
 	if there != nil && there.typ == Dir {
@@ -287,6 +295,7 @@ func (c *comparer) makeNew(ctx context.Context, e *Entry, blobs int64, at place,
 	}
 	if c.req.Overlay {
 		adopt(e, &parent.entry, there)
+		c.req.own(e)
 	}
 	if e.Type == Dir {
 		c.frames = append(c.frames, &frame{path: e.Path, kind: frameStaged, at: at, entry: *e})
@@ -310,7 +319,7 @@ func (c *comparer) makeNew(ctx context.Context, e *Entry, blobs int64, at place,
 // intact says whether what is on disk looks exactly as recorded, so that its
 // content need not be read.
 func (c *comparer) intact(e *Entry, m *meta) bool {
-	if !c.tree.root.fs.stable || c.tree.root.fs.silent {
+	if c.req.VerifyAll || !c.tree.root.fs.stable || c.tree.root.fs.silent {
 		return false
 	}
 	if b := c.req.TrustBefore; !b.IsZero() && !(e.ModTime.Before(b) && e.ChangeTime.Before(b)) {

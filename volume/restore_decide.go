@@ -85,6 +85,9 @@ func (d *decider) take(s *step) error {
 	case stepSkip:
 		d.skip(s)
 		return nil
+	case stepLeft:
+		d.rep.leave(s.entry.Path, s.reason)
+		return nil
 	case stepBlobs:
 		return d.content(s)
 	}
@@ -117,7 +120,7 @@ func (d *decider) enter(f *frame) error {
 	if err := errors.Join(d.plan.journal.add(head.encode), d.plan.journal.flush()); err != nil {
 		return err
 	}
-	return d.noteAbsent()
+	return errors.Join(d.noteEmpty(), d.noteAbsent())
 }
 
 func (d *decider) skip(s *step) {
@@ -184,6 +187,9 @@ func (d *decider) content(s *step) error {
 	if !s.last {
 		return nil
 	}
+	if s.file != nil {
+		d.rep.Compared++
+	}
 	stays := !d.req.Hold && s.onDisk != nil && s.onDisk.typ == File && s.onDisk.size == s.entry.Size &&
 		(s.intact || s.file.err == nil && d.cur.same)
 	if stays {
@@ -205,6 +211,9 @@ func (d *decider) content(s *step) error {
 }
 
 func (d *decider) tally(p *piece) {
+	if p.file != nil {
+		d.rep.BytesCompared += p.end - p.start
+	}
 	d.cur.count += int64(len(p.blobs))
 	for i, b := range p.blobs {
 		switch {
@@ -249,6 +258,7 @@ func (d *decider) keep(s *step) error {
 	d.remember(s, linkState{inode: s.onDisk.ino})
 	if s.intact {
 		d.rep.Unchanged++
+		d.rep.Intact++
 		return nil
 	}
 	op, differs, err := d.metadata(&s.entry, s.onDisk)
@@ -364,7 +374,7 @@ func (d *decider) link(s *step) error {
 // leave ends a directory that stays: its times were moved by what came and
 // went, if anything did.
 func (d *decider) leave(f *frame) error {
-	if !f.changed && d.tree.root.fs.stable && f.onDisk.ino == f.entry.Inode && f.onDisk.ctim == f.entry.ChangeTime {
+	if !f.changed && !d.req.VerifyAll && d.tree.root.fs.stable && f.onDisk.ino == f.entry.Inode && f.onDisk.ctim == f.entry.ChangeTime {
 		if !f.extra {
 			d.rep.Unchanged++
 		}

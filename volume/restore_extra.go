@@ -24,8 +24,14 @@ func (c *comparer) extras(ctx context.Context, f *frame, passed func(name string
 // extra hands on one such file. Of a directory that holds something protected,
 // everything else goes one by one, and it stays.
 func (c *comparer) extra(ctx context.Context, f *frame, path string, typ Type) error {
-	if c.req.KeepExtra || !c.only.holds(path) || c.req.Overlay && !c.req.removes(path) || c.prot.covers(path) {
+	why := c.prot.why(path)
+	switch {
+	case !c.only.holds(path) || c.req.Overlay && !c.req.removes(path) || why == stagingDir:
 		return nil
+	case why != "":
+		return c.leave(ctx, path, why)
+	case c.req.KeepExtra:
+		return c.leave(ctx, path, "not in the snapshot, and kept")
 	}
 	if typ == 0 || typ == Dir {
 		m, err := c.tree.stat(path)
@@ -48,6 +54,11 @@ func (c *comparer) extra(ctx context.Context, f *frame, path string, typ Type) e
 	}
 	c.nextN++
 	return c.send(ctx, &step{kind: stepExtra, entry: Entry{Path: path}, frame: f, at: place{n: c.nextN, rootLen: len(path)}, dirOn: typ == Dir})
+}
+
+// leave hands on what is not in the snapshot and stays all the same.
+func (c *comparer) leave(ctx context.Context, path, why string) error {
+	return c.send(ctx, &step{kind: stepLeft, entry: Entry{Path: path}, reason: why})
 }
 
 // extrasOf hands on what is in a directory that stays although the snapshot

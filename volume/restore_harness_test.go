@@ -26,6 +26,7 @@ type listed struct {
 // testSnapshot is a snapshot of a directory, taken by looking at it with
 // nothing of this package's walk. Content is read from there when it is fetched.
 type testSnapshot struct {
+	cut   int64
 	list  []listed
 	where map[[32]byte]spotOf
 	zeros map[int64][32]byte // by length
@@ -48,7 +49,13 @@ const testChunk = 64 << 10
 // snapshotOf takes a snapshot of dir in chunks of testChunk.
 func snapshotOf(t testing.TB, dir string) *testSnapshot {
 	t.Helper()
-	s := &testSnapshot{where: map[[32]byte]spotOf{}, zeros: map[int64][32]byte{}, fetched: map[[32]byte]int{}}
+	return snapshotCut(t, dir, testChunk)
+}
+
+// snapshotCut takes a snapshot of dir in chunks of so many bytes.
+func snapshotCut(t testing.TB, dir string, chunk int64) *testSnapshot {
+	t.Helper()
+	s := &testSnapshot{cut: chunk, where: map[[32]byte]spotOf{}, zeros: map[int64][32]byte{}, fetched: map[[32]byte]int{}}
 	first := map[uint64]string{}
 	var visit func(path string)
 	visit = func(path string) {
@@ -110,15 +117,15 @@ func (s *testSnapshot) chunk(t testing.TB, path string, size int64) []Blob {
 	}
 	defer f.Close()
 	var out []Blob
-	buf := make([]byte, testChunk)
-	zero := make([]byte, testChunk)
+	buf := make([]byte, s.cut)
+	zero := make([]byte, s.cut)
 	for offset := int64(0); offset < size; {
-		n := min(size-offset, testChunk)
+		n := min(size-offset, s.cut)
 		data, err := unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) || err == nil && data >= offset+n {
 			hole := min(size-offset, 1<<20)
 			if err == nil {
-				hole = min(hole, (data-offset)/testChunk*testChunk)
+				hole = min(hole, (data-offset)/s.cut*s.cut)
 			}
 			if _, ok := s.zeros[hole]; !ok {
 				s.zeros[hole] = sha256.Sum256(make([]byte, hole))

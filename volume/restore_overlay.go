@@ -3,13 +3,16 @@ package volume
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// errNotHeld says that there is nothing to keep.
-var errNotHeld = errors.New("its new data is not in place, so that it cannot be kept")
+// ErrNotHeld says that there is nothing to keep: it was kept before, or the old
+// data is back.
+var ErrNotHeld = errors.New("its new data is not in place, so that it cannot be kept")
 
 // kept is the frame of a directory that is on disk and stays.
 func (c *comparer) kept(e *Entry, m meta) *frame {
@@ -37,6 +40,15 @@ func adopt(e, parent *Entry, there *meta) {
 	e.UID, e.GID = parent.UID, parent.GID
 }
 
+// own gives a file of an overlay the owner that it is to have.
+func (r *RestoreRequest) own(e *Entry) {
+	for _, o := range r.Owned {
+		if o.Path == e.Path && e.Type == File {
+			e.UID, e.GID, e.Mode = o.UID, o.GID, o.Mode&0o777
+		}
+	}
+}
+
 // removes says whether a path goes although it is an overlay's.
 func (r *RestoreRequest) removes(path string) bool {
 	for _, gone := range r.Remove {
@@ -44,7 +56,44 @@ func (r *RestoreRequest) removes(path string) bool {
 			return true
 		}
 	}
-	return false
+	return r.belowEmptied(path)
+}
+
+// belowEmptied says whether a path lies in a directory that is emptied.
+func (r *RestoreRequest) belowEmptied(path string) bool {
+	return slices.ContainsFunc(r.Empty, func(dir string) bool { return path != dir && isAtOrBelow(path, dir) })
+}
+
+// empties says whether a directory is emptied.
+func (r *RestoreRequest) empties(path string) bool { return slices.Contains(r.Empty, path) }
+
+// checkEmptied refuses a listing that does not name all that is emptied.
+// Otherwise what is there would be taken for what has come into being.
+func (c *comparer) checkEmptied() error {
+	for _, path := range c.req.Empty {
+		if !slices.Contains(c.emptied, path) {
+			return hostile(path, "it is to be emptied, and is not listed")
+		}
+	}
+	return nil
+}
+
+// noteEmpty writes down which directories are emptied.
+func (d *decider) noteEmpty() error {
+	for i, path := range d.req.Empty {
+		if path != "" {
+			if err := checkOpPath(path); err != nil || path[0] == '/' {
+				return errors.Join(err, hostile(path, "not a directory in the volume"))
+			}
+		}
+		if !d.req.Hold {
+			continue
+		}
+		if err := d.plan.journal.add(operation{kind: opEmpty, path: path, n: uint64(i), dir: true}.encode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noteAbsent writes down what was not there of what goes: should it come into
@@ -88,6 +137,58 @@ func (a *applier) makeWay(op operation) error {
 	return a.moveAway(op.path, "way-"+strconv.FormatUint(op.n, 10))
 }
 
+// unempty moves away what came into being in a directory that was emptied. It
+// must not run before all of the old is aside, nor after any of it is back.
+func (a *applier) unempty(op operation) error {
+	h, err := a.tree.dir(op.path)
+	if isNotExist(err) {
+		return nil // it was made for the restore, and has gone with all that is in it
+	}
+	if err != nil {
+		return err
+	}
+	found, err := listAgain(h.fd)
+	a.tree.release(h)
+	if err != nil {
+		return fmt.Errorf("list directory %q: %w", op.path, err)
+	}
+	names := make([]string, 0, len(found))
+	for _, d := range found {
+		names = append(names, strings.Clone(d.text()))
+	}
+	own := protector{}
+	for i, name := range names {
+		path := joinPath(op.path, name)
+		if own.covers(path) {
+			continue
+		}
+		if err := a.moveAway(path, fmt.Sprintf("emptied-%d-%d", op.n, i)); err != nil && !errors.Is(err, unix.EBUSY) {
+			return err // busy: something is mounted there, which did not go either
+		}
+	}
+	return nil
+}
+
+// unemptyAll moves away what came into being in directories that were emptied,
+// once: what is found there after that is the old, which has come back.
+func (a *applier) unemptyAll(j *journal) error {
+	for mark, want := range map[string]bool{markIn: true, markCleared: false} {
+		if is, err := marked(a.dir, mark); err != nil || is != want {
+			return err
+		}
+	}
+	err := j.each(func(op operation) error {
+		if op.kind != opEmpty {
+			return nil
+		}
+		return a.unempty(op)
+	})
+	if err != nil {
+		return fmt.Errorf("bring the old data back: %w", err)
+	}
+	return a.finish(markCleared)
+}
+
 // moveAway moves what lies at path, if anything does, to what is thrown away.
 // Each try after a kill finds a name of its own.
 func (a *applier) moveAway(path, name string) error {
@@ -116,7 +217,7 @@ func keepHeld(path, id string) error {
 	defer tree.close()
 	dir, err := tree.root.openDir(tree.root.fd, StagingPrefix+id)
 	if isNotExist(err) {
-		return errNotHeld
+		return ErrNotHeld
 	}
 	if err != nil {
 		return fmt.Errorf("open the staging directory: %w", err)
@@ -131,7 +232,7 @@ func keepHeld(path, id string) error {
 			return err
 		}
 		if is != want {
-			return errNotHeld
+			return ErrNotHeld
 		}
 	}
 	return mark(dir, markDone)

@@ -1,13 +1,17 @@
 package volume
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // protector knows what in a volume a restore leaves alone: what was excluded or
 // unreadable at backup, the filesystem's own lost+found, and the directories of
 // restores.
 type protector struct {
-	globs excluder
-	paths []string
+	globs  excluder
+	paths  []string // could not be read at backup
+	mounts []string
 }
 
 func newProtector(req RestoreRequest) (*protector, error) {
@@ -20,19 +24,39 @@ func newProtector(req RestoreRequest) (*protector, error) {
 
 // covers says whether what lies at path is left alone, with all below it. It
 // looks at path itself, not at the directories above.
-func (p *protector) covers(path string) bool {
-	if path == "" {
-		return false
+func (p *protector) covers(path string) bool { return p.why(path) != "" }
+
+// stagingDir is why a restore's own directory is left alone, which nobody needs
+// to be told.
+const stagingDir = "a restore's own directory"
+
+// why says why what lies at path is left alone; empty if it is not.
+func (p *protector) why(path string) string {
+	switch {
+	case path == "":
+		return ""
+	case path == "lost+found":
+		return "the filesystem's own"
+	case strings.HasPrefix(path, StagingPrefix) && strings.IndexByte(path, '/') < 0:
+		return stagingDir
+	case within(path, p.mounts):
+		return "a mount point"
+	case within(path, p.paths):
+		return "could not be read when it was saved"
+	case p.globs.match(path):
+		return "excluded from the backup"
 	}
-	if path == "lost+found" || strings.HasPrefix(path, StagingPrefix) && strings.IndexByte(path, '/') < 0 {
-		return true
-	}
-	for _, own := range p.paths {
+	return ""
+}
+
+// within says whether path is one of the others, or below one.
+func within(path string, others []string) bool {
+	for _, own := range others {
 		if isAtOrBelow(path, own) {
 			return true
 		}
 	}
-	return p.globs.match(path)
+	return false
 }
 
 // mayCoverBelow says whether something below the directory at path could be
@@ -41,7 +65,7 @@ func (p *protector) mayCoverBelow(path string) bool {
 	if len(p.globs) > 0 {
 		return true
 	}
-	for _, own := range p.paths {
+	for _, own := range slices.Concat(p.paths, p.mounts) {
 		if isAtOrBelow(own, path) {
 			return true
 		}

@@ -152,7 +152,7 @@ func (r *restoreRun) compare(ctx context.Context, block int64) error {
 	if err != nil {
 		return err
 	}
-	prot.paths = append(prot.paths, mounts...)
+	prot.mounts = mounts
 	only, err := newScope(r.req.Only)
 	if err != nil {
 		return err
@@ -188,10 +188,9 @@ func (r *restoreRun) stage(ctx context.Context) error {
 		}
 	}
 	m := r.metaWriter()
-	s := &stager{
-		tree: r.tree, staging: r.staging, plan: r.plan, meta: m, src: r.src, crash: r.crash,
-		writer: &writer{tree: r.tree, plan: r.plan, meta: m},
-	}
+	w := &writer{tree: r.tree, plan: r.plan, meta: m}
+	w.direct.Store(takesDirect(r.tree.root.fd))
+	s := &stager{tree: r.tree, staging: r.staging, plan: r.plan, meta: m, src: r.src, crash: r.crash, writer: w}
 	for _, f := range []*planFile{r.plan.dirs, r.plan.files, r.plan.links, r.plan.blobs} {
 		if err := f.flush(); err != nil {
 			return err

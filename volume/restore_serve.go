@@ -113,6 +113,7 @@ type recoverHeader struct {
 	Root string
 	ID   string
 	Keep bool // what was put in and held stays
+	Back bool // the old data is wanted
 }
 
 // recoverResult is how a recovery ended; Error beside an outcome says why it
@@ -120,6 +121,7 @@ type recoverHeader struct {
 type recoverResult struct {
 	Outcome Outcome
 	Error   string
+	Code    string
 }
 
 // serveRecover is the helper's end of Peer.Recover.
@@ -143,11 +145,11 @@ func serveRecover(ctx context.Context, header json.RawMessage, s *stream) error 
 		err = keepHeld(h.Root, h.ID)
 	}
 	if err == nil {
-		outcome, err = recoverVolume(h.Root, h.ID, crashPoints(ctx))
+		outcome, err = recoverVolume(h.Root, h.ID, h.Back, crashPoints(ctx))
 	}
 	result := recoverResult{Outcome: outcome}
 	if err != nil {
-		result.Error = err.Error()
+		result.Error, result.Code = err.Error(), codeOf(err)
 	}
 	return writeAnswer(s, result)
 }
@@ -211,12 +213,22 @@ func (p *Peer) ask(ctx context.Context, header, answer any) error {
 // error with another outcome says why the new data could not be brought in
 // although that was decided; the old data is in place, whole.
 func (p *Peer) Recover(ctx context.Context, root, id string) (Outcome, error) {
+	return p.recover(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id})
+}
+
+// Undo is Recover for who wants the old data: also a restore that had been
+// decided is rolled back, as long as not all of the new data is in.
+func (p *Peer) Undo(ctx context.Context, root, id string) (Outcome, error) {
+	return p.recover(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id, Back: true})
+}
+
+func (p *Peer) recover(ctx context.Context, h recoverHeader) (Outcome, error) {
 	var r recoverResult
-	if err := p.ask(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id}, &r); err != nil {
+	if err := p.ask(ctx, h, &r); err != nil {
 		return NothingPending, err
 	}
 	if r.Error != "" {
-		return r.Outcome, &farError{text: r.Error}
+		return r.Outcome, &farError{text: r.Error, is: restoreCodes()[r.Code]}
 	}
 	return r.Outcome, nil
 }
@@ -229,14 +241,7 @@ func (p *Peer) Keep(ctx context.Context, root, id string) (Outcome, error) {
 	if err := checkRestoreID(id); err != nil {
 		return NothingPending, err
 	}
-	var r recoverResult
-	if err := p.ask(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id, Keep: true}, &r); err != nil {
-		return NothingPending, err
-	}
-	if r.Error != "" {
-		return r.Outcome, &farError{text: r.Error}
-	}
-	return r.Outcome, nil
+	return p.recover(ctx, recoverHeader{Job: jobRecover, Root: root, ID: id, Keep: true})
 }
 
 // Space gives what the volume at root has left for the helper.

@@ -179,7 +179,7 @@ func (s *stager) fetchFiles(ctx context.Context) error {
 // addFile adds a file to the batch, and fetches the batch, and begins another,
 // whenever it is full.
 func (s *stager) addFile(ctx context.Context, b *fetchBatch, f stagedFile) (*fetchBatch, error) {
-	t := &target{rec: f, path: f.at.path(s.staging, f.entry.Path), fd: -1, more: true}
+	t := &target{rec: f, path: f.at.path(s.staging, f.entry.Path), fd: -1, direct: -1, more: true}
 	err := s.plan.eachBlob(f.first, f.count, func(blob Blob, offset int64, same bool) error {
 		if same || blob.Hole {
 			return nil
@@ -232,7 +232,8 @@ func (s *stager) makeSpecial(f *stagedFile) error {
 
 // load is a blob that has come, or, without data, files that need none.
 type load struct {
-	data  []byte
+	data  []byte // in buf
+	buf   []byte
 	spots []spot
 	file  *target
 	cost  int64
@@ -318,13 +319,15 @@ func (s *stager) receive(ctx context.Context, b *fetchBatch) error {
 			return fmt.Errorf("%w: a blob that was not asked for, twice, or of another length", ErrProtocol)
 		}
 		w := &b.list[i]
-		l := load{spots: append([]spot{w.spot}, w.extra...), cost: min(int64(bufferSize(length)), maxBuffered)}
+		skip := skipped(w.spot.offset, length)
+		l := load{spots: append([]spot{w.spot}, w.extra...), cost: min(int64(bufferSize(skip+length)), maxBuffered)}
 		w.spot.file, w.extra = nil, nil
 		came++
 		if err := s.room.Acquire(ctx, l.cost); err != nil {
 			return context.Cause(ctx)
 		}
-		l.data = s.pool.get(length)
+		l.buf = s.pool.get(skip + length)
+		l.data = l.buf[skip:]
 		if err := s.src.read(l.data); err != nil {
 			return fmt.Errorf("receive content: %w", err)
 		}
@@ -345,7 +348,7 @@ func (s *stager) write(loads <-chan load) error {
 			return err
 		}
 		if l.data != nil {
-			s.pool.put(l.data)
+			s.pool.put(l.buf)
 			s.room.Release(l.cost)
 		}
 	}

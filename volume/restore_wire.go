@@ -50,6 +50,7 @@ type restoreHeader struct {
 	RawPaths  [][]byte
 	RawOnly   [][]byte
 	RawRemove [][]byte
+	RawEmpty  [][]byte
 }
 
 func newRestoreHeader(req RestoreRequest) restoreHeader {
@@ -62,6 +63,9 @@ func newRestoreHeader(req RestoreRequest) restoreHeader {
 	}
 	for _, p := range req.Remove {
 		h.RawRemove = append(h.RawRemove, []byte(p))
+	}
+	for _, p := range req.Empty {
+		h.RawEmpty = append(h.RawEmpty, []byte(p))
 	}
 	return h
 }
@@ -76,6 +80,9 @@ func (h *restoreHeader) request() RestoreRequest {
 	}
 	for _, p := range h.RawRemove {
 		req.Remove = append(req.Remove, string(p))
+	}
+	for _, p := range h.RawEmpty {
+		req.Empty = append(req.Empty, string(p))
 	}
 	return req
 }
@@ -92,7 +99,7 @@ type restoreResult struct {
 func restoreCodes() map[string]error {
 	return map[string]error{
 		"pending": ErrRestorePending, "space": ErrNoSpace, "listing": ErrHostileListing,
-		"in-the-way": ErrInTheWay, "changed": ErrChangedMeanwhile, "occupied": ErrOccupied,
+		"in-the-way": ErrInTheWay, "changed": ErrChangedMeanwhile, "occupied": ErrOccupied, "not-held": ErrNotHeld,
 	}
 }
 

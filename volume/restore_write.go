@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,8 @@ type target struct {
 
 	mu      sync.Mutex
 	fd      int // -1: not open
+	direct  int // the same file, for writes past the page cache; -1: none
+	writing int // such writes that go on without the mutex
 	made    bool
 	end     int64 // how far it has been written
 	behind  span  // what the disk has not been told of
@@ -48,6 +51,8 @@ type writer struct {
 	plan *plan
 	meta *metaWriter
 
+	direct atomic.Bool // the filesystem takes writes past the page cache
+
 	mu   sync.Mutex
 	open []*target // the oldest first
 }
@@ -71,14 +76,21 @@ func (s *span) add(offset, length int64) {
 }
 
 // put writes one blob of a file.
-func (w *writer) put(t *target, data []byte, offset int64) error {
+func (w *writer) put(t *target, data []byte, offset int64) (err error) {
+	hole := isHole(data)
+	if !hole && w.passes(t, data, offset) {
+		if done, err := w.putDirect(t, data, offset); done || err != nil {
+			return err
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer func() { t.closeAfter(err) }()
 	t.pending--
 	if err := w.ready(t); err != nil {
 		return err
 	}
-	if !isHole(data) {
+	if !hole {
 		if err := pwriteFull(t.fd, data, offset); err != nil {
 			return fmt.Errorf("write %q: %w", t.rec.entry.Path, err)
 		}
@@ -99,9 +111,10 @@ func (w *writer) put(t *target, data []byte, offset int64) error {
 }
 
 // complete says that no further blob will be asked for.
-func (w *writer) complete(t *target) error {
+func (w *writer) complete(t *target) (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer func() { t.closeAfter(err) }()
 	t.more = false
 	return w.advance(t)
 }
@@ -124,15 +137,19 @@ func (w *writer) ready(t *target) error {
 		return nil
 	}
 	err := w.tree.at(t.path, func(dir int, name string) (err error) {
-		if !t.made {
+		if t.made {
+			t.fd, err = w.tree.root.open(dir, name, unix.O_WRONLY)
+		} else {
 			t.fd, err = w.tree.create(dir, name)
+		}
+		if err != nil {
+			t.fd = -1
 			return err
 		}
-		t.fd, err = w.tree.root.open(dir, name, unix.O_WRONLY)
-		return err
+		return w.openDirect(t, dir, name)
 	})
 	if err != nil {
-		t.fd = -1
+		_ = closeTarget(t) // nothing was written
 		return fmt.Errorf("stage %q: %w", t.rec.entry.Path, err)
 	}
 	if !t.made {
@@ -160,6 +177,11 @@ func (w *writer) hold(t *target) error {
 			i++ // in use
 			continue
 		}
+		if old.writing > 0 {
+			old.mu.Unlock()
+			i++
+			continue
+		}
 		err := closeTarget(old)
 		old.mu.Unlock()
 		w.open = append(w.open[:i], w.open[i+1:]...)
@@ -170,12 +192,23 @@ func (w *writer) hold(t *target) error {
 	return nil
 }
 
+// closeAfter closes a file after an error: it may be that nobody else knows of
+// it. Who still writes to it has it among those that are held. t.mu is held.
+func (t *target) closeAfter(err error) {
+	if err != nil && t.writing == 0 {
+		_ = closeTarget(t) // it is thrown away
+	}
+}
+
 func closeTarget(t *target) error {
 	if t.fd < 0 {
 		return nil
 	}
 	err := unix.Close(t.fd)
-	t.fd = -1
+	if t.direct >= 0 {
+		err = errors.Join(err, unix.Close(t.direct))
+	}
+	t.fd, t.direct = -1, -1
 	if err != nil {
 		return fmt.Errorf("write %q: %w", t.rec.entry.Path, err)
 	}

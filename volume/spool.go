@@ -229,3 +229,29 @@ func (s *spool) close() {
 		s.file.Close() // it has no name and nothing in it is needed
 	}
 }
+
+// Queue is a spool for another stream than that of a walk: a bounded queue of
+// bytes between one writer, which never waits, and one reader, which does.
+type Queue struct{ s *spool }
+
+// NewQueue makes a queue.
+func NewQueue(opt Spool) (*Queue, error) {
+	s, err := newSpool(opt)
+	if err != nil {
+		return nil, err
+	}
+	return &Queue{s}, nil
+}
+
+// Write takes p, or fails with ErrSpool.
+func (q *Queue) Write(p []byte) (int, error) { return q.s.Write(p) }
+
+// Finish says that nothing more comes: the reader gets err after what was
+// written, or io.EOF for nil.
+func (q *Queue) Finish(err error) { q.s.finish(err) }
+
+// Read waits for data, and for Finish.
+func (q *Queue) Read(p []byte) (int, error) { return q.s.Read(p) }
+
+// Close gives up what is left, once Finish was called and nobody reads.
+func (q *Queue) Close() { q.s.close() }

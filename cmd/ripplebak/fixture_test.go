@@ -244,7 +244,7 @@ func fixedBackup() *sidecar.BackupReport {
 
 func fixedRestore() *sidecar.RestoreReport {
 	return &sidecar.RestoreReport{
-		Project: "shop",
+		ID: "0123456789abcdef", Started: noon(), Project: "shop",
 		Plan: &plan.Restore{
 			Project: "shop",
 			Items: []plan.RestoreItem{{Key: "volume uploads", Kind: manifest.Volume, Name: "uploads", Snapshot: "4f2a1c0b9d8e", Time: noon(), Bytes: 5 << 30, Files: 12000,
@@ -253,12 +253,13 @@ func fixedRestore() *sidecar.RestoreReport {
 			Operations: []plan.RestoreOperation{{Do: plan.StopService, Service: "app", Cause: "it uses volume uploads"}, {Do: plan.FillVolume, Items: []string{"volume uploads"}, Cause: "the snapshot's state"}},
 			Warnings:   []string{"items are from different times"}, Problems: []string{},
 		},
-		Safety: "99aabbcc",
+		Safety: "99aabbcc", Undo: "docker compose run --rm backup restore --rollback",
 		Items: []sidecar.RestoredItem{
-			{Key: "volume uploads", Restored: true, Seconds: 4, Bytes: 2 << 20, Files: 3, Removed: 1, Unchanged: 11997, Notes: []string{"lost+found was left"}},
-			{Key: "dump db/shop", Error: "role \"x\" does not exist", Seconds: 1},
+			{Key: "volume uploads", Snapshot: "4f2a1c0b9d8e", Restored: true, Seconds: 4, Bytes: 2 << 20, Fetched: 1 << 20, Files: 3, Removed: 1, Unchanged: 11997, Compared: 5, Intact: 11990,
+				Verified: []string{"1048576 bytes from the repository, each blob authenticated"}, LeftAlone: []string{"/lost+found: the filesystem's own"}, Notes: []string{"owners were kept"}},
+			{Key: "dump db/shop", Snapshot: "4f2a1c0b9d8e", Error: "role \"x\" does not exist", Seconds: 1, Counts: map[string]int64{"tables": 12, "large_objects": 0}},
 		},
-		Seconds: 20, Notes: []string{"roles are as they were"}, Downtime: map[string]float64{"app": 5, "db": 1},
+		Seconds: 20, Notes: []string{"roles are as they were"}, LeftAlone: []string{"service \"worker\" was not started: it did not run before"}, Downtime: map[string]float64{"app": 5, "db": 1},
 	}
 }
 

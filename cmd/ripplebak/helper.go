@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ripplebak/ripplebak/sqlite"
 	"github.com/ripplebak/ripplebak/volume"
 )
 
@@ -14,7 +16,7 @@ const maxHelperConnections = 64
 
 // helperCommand reads no settings: a helper has none, and no secret.
 func (p *program) helperCommand() *cobra.Command {
-	return &cobra.Command{
+	helper := &cobra.Command{
 		Use:    "helper",
 		Short:  "Read or write volumes for a sidecar",
 		Hidden: true,
@@ -32,10 +34,25 @@ func (p *program) helperCommand() *cobra.Command {
 			if at := crashPoint(p.env); at != nil {
 				ctx = volume.WithCrashPoints(ctx, at)
 			}
-			return volume.ServeHelper(ctx, opt)
+			return volume.ServeHelper(volume.WithDatabaseProgram(ctx, "/proc/self/exe", "helper", databaseTask), opt)
 		},
 	}
+	helper.AddCommand(&cobra.Command{
+		Use:    databaseTask,
+		Short:  "Copy or check a database, for a helper",
+		Hidden: true,
+		Long: databaseTask + " is what a helper runs, as the owner of a database's file, to copy or check it.\n" +
+			"It ends when its standard input does. It is of no use by hand.\n\n" + exitStatus(exitDone, exitFailed, exitInterrupted),
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return sqlite.Serve(cmd.Context(), args, os.Stdin, p.out)
+		},
+	})
+	return helper
 }
+
+// databaseTask is the command by which a helper has a database handled.
+const databaseTask = "database"
 
 // helperOptions reads what the sidecar has told its helper.
 func (p *program) helperOptions() (volume.HelperOptions, error) {

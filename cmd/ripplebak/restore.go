@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +39,13 @@ func (p *program) restoreCommand() *cobra.Command {
 			"which has to be empty or new. It stops nothing and needs no Docker. Owners are kept\n" +
 			"where root restores; others get the content. With --keep-extra the directory may hold\n" +
 			"files: those of the same name are written over, and the others stay.\n\n" +
+			"--rollback undoes the last restore: what it has touched comes back from the safety\n" +
+			"snapshot that it made. One that was interrupted is undone as far as its journal goes.\n" +
+			"It is a restore itself, with a safety snapshot of its own; twice undoes the undoing,\n" +
+			"unless the first was interrupted or failed for some item: then it goes on with the rest.\n" +
+			"A volume or database that was not there before is named, and stays.\n\n" +
+			"--verify-all compares every file by content. Without it one whose size, times and\n" +
+			"inode are as recorded is not read, and damage below the filesystem stays.\n\n" +
 			repositoryCodes(),
 		Example: example(
 			"restore latest", "everything, after asking",
@@ -48,9 +53,13 @@ func (p *program) restoreCommand() *cobra.Command {
 			"restore --at '2026-11-20 14:00'", "everything as it was then",
 			"restore --volume uploads 4f2a1c", "one volume, from a certain snapshot",
 			"restore --volume uploads --path 2026/invoice.pdf latest", "one file, in its place",
-			"restore --database db/shop --yes latest", "one database, without asking") +
+			"restore --database db/shop --yes latest", "one database, without asking",
+			"restore --rollback", "as it was before the last restore") +
 			"\n  # as files, on the bare binary\n  ripplebak restore --to-dir /srv/restored latest",
 		Args: func(cmd *cobra.Command, args []string) error {
+			if opt.Rollback {
+				return nil // which refuses them itself
+			}
 			if len(args) == 0 && (at != "" || p.inTerminal && !yes && !wantsJSON(cmd)) {
 				return nil
 			}
@@ -68,6 +77,8 @@ func (p *program) restoreCommand() *cobra.Command {
 	f.StringVar(&opt.ToDir, "to-dir", "", "write the items as files into this `directory`, and leave the project alone")
 	f.BoolVar(&opt.NoStop, "no-stop", false, "with --path, leave the services running that use the volume")
 	f.BoolVar(&opt.Globals, "globals", false, "give roles that exist the stored password and attributes, too")
+	f.BoolVar(&opt.Rollback, "rollback", false, "undo the last restore")
+	f.BoolVar(&opt.VerifyAll, "verify-all", false, "compare every file of volumes by content, also those that look untouched")
 	f.BoolVar(&opt.KeepExtra, "keep-extra", false, "leave files that the snapshot does not have")
 	f.BoolVar(&opt.NoSafety, "no-safety-snapshot", false, "do not save first what will be overwritten")
 	f.BoolVar(&opt.DryRun, "dry-run", false, "verify, print the plan, and do nothing")
@@ -76,6 +87,9 @@ func (p *program) restoreCommand() *cobra.Command {
 	addFrom(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, s *session, args []string) error {
 		if err := checkGiven(cmd); err != nil {
+			return &usageError{cmd, err}
+		}
+		if err := checkRollback(cmd, &opt, args); err != nil {
 			return &usageError{cmd, err}
 		}
 		var err error
@@ -89,7 +103,7 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err := s.mayAsk(yes || opt.DryRun || !overwrites); err != nil {
 			return err
 		}
-		if opt.Snapshot == "" {
+		if opt.Snapshot == "" && !opt.Rollback {
 			if err := s.choose(ctx, &opt); err != nil {
 				return err
 			}
@@ -133,6 +147,23 @@ func checkGiven(cmd *cobra.Command) error {
 	return nil
 }
 
+// checkRollback refuses what would choose something else than the last restore
+// did.
+func checkRollback(cmd *cobra.Command, opt *sidecar.RestoreOptions, args []string) error {
+	if !opt.Rollback {
+		return nil
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("--rollback finds the snapshot itself: leave out %s", args[0])
+	}
+	for _, name := range []string{"at", "service", "volume", "database", "path", "to-database", "to-volume", "to-dir", "no-stop", "globals", "keep-extra", "from"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			return fmt.Errorf("--rollback undoes the last restore as a whole, from the repository: leave out --%s", name)
+		}
+	}
+	return nil
+}
+
 // checkChoice refuses options that contradict each other.
 func checkChoice(opt *sidecar.RestoreOptions) error {
 	switch {
@@ -154,50 +185,4 @@ func checkChoice(opt *sidecar.RestoreOptions) error {
 		return errors.New("--path is looked for in one volume, or in all: name one by --volume")
 	}
 	return nil
-}
-
-func (s *session) showRestore(r *sidecar.RestoreReport, err error) error {
-	s.display.close()
-	switch {
-	case s.json:
-		return s.printJSON(r)
-	case errors.Is(err, sidecar.ErrDeclined), errors.Is(err, sidecar.ErrProblems):
-		return nil // the error says it all
-	case r.DryRun:
-		return s.print(r.Plan.Print)
-	}
-	return s.print(func(out io.Writer) error {
-		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "ITEM\tRESULT\tWRITTEN\tFILES\tREMOVED\tUNCHANGED\tTIME")
-		for _, i := range r.Items {
-			result := "restored"
-			if !i.Restored {
-				result = "FAILED"
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", s.name(i.Key), result, size(i.Bytes), i.Files, i.Removed, i.Unchanged, seconds(i.Seconds))
-		}
-		if err := t.Flush(); err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "\nproject %s, in %s\n", r.Project, seconds(r.Seconds))
-		s.printDowntime(out, r.Downtime)
-		for _, i := range r.Items {
-			if i.Error != "" {
-				fmt.Fprintf(out, "%s: %s\n", s.name(i.Key), indented(i.Error))
-			}
-			for _, n := range i.Notes {
-				fmt.Fprintf(out, "note: %s: %s\n", s.name(i.Key), indented(n))
-			}
-		}
-		for _, n := range r.Notes {
-			fmt.Fprintf(out, "note: %s\n", indented(n))
-		}
-		if r.Plan.Dir != "" {
-			fmt.Fprintf(out, "the files are in %s\n", s.name(r.Plan.Dir))
-		}
-		if r.Safety != "" {
-			fmt.Fprintf(out, "what was there before is in snapshot %s\n", r.Safety)
-		}
-		return nil
-	})
 }

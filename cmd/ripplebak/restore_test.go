@@ -68,3 +68,28 @@ func TestRestoreBesideAsksNobody(t *testing.T) {
 		t.Errorf("code %d, called %q, error %q", r.code, f.called, r.stderr)
 	}
 }
+
+func TestRollbackChoosesByItself(t *testing.T) {
+	f := fixed()
+	r := run(t, f, "restore", "--rollback", "--yes", "--verify-all", "--no-safety-snapshot")
+	if o := f.restored; r.code != 0 || !o.Rollback || !o.VerifyAll || !o.NoSafety || o.Snapshot != "" {
+		t.Errorf("code %d, options %+v, error %q", r.code, o, r.stderr)
+	}
+	for _, want := range []string{"12 tables", "verified: volume uploads:", "left alone: volume uploads: /lost+found", "to undo this: docker compose run"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("the report does not say %q:\n%s", want, r.out)
+		}
+	}
+	for _, args := range [][]string{{"latest"}, {"--at", "2026-01-01"}, {"--service", "x"}, {"--volume", "x"}, {"--database", "x/y"}, {"--path", "x"},
+		{"--to-dir", "/x"}, {"--to-volume", "x"}, {"--to-database", "x"}, {"--globals"}, {"--keep-extra"}, {"--no-stop"}, {"--from", "copy"}} {
+		f := fixed()
+		r := run(t, f, append([]string{"restore", "--rollback", "--yes"}, args...)...)
+		if r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "leave out "+args[0]) {
+			t.Errorf("%q: code %d, called %q, error %q", args, r.code, f.called, r.stderr)
+		}
+	}
+	f = fixed()
+	if r := run(t, f, "restore", "--rollback"); r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "--yes") {
+		t.Errorf("nobody was there to be asked: code %d, called %q, error %q", r.code, f.called, r.stderr)
+	}
+}

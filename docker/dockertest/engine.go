@@ -38,6 +38,7 @@ type Engine struct {
 	faults     []*armed
 	ignore     bool
 	before     func()
+	balks      func(Container) int
 	calls      []string
 	seq        int
 	serving    sync.WaitGroup
@@ -147,6 +148,15 @@ func (e *Engine) BeforeCreate(fn func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.before = fn
+}
+
+// Balks has containers end right after they were started, before anybody can
+// look at them: fn is asked for the exit code, and 0 lets one run on. It must
+// not call the fake.
+func (e *Engine) Balks(fn func(Container) (exit int)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.balks = fn
 }
 
 // Calls are the calls that were made so far, as "METHOD /path" with {id} and

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func routes() []route {
 		at("POST /containers/{id}/pause", "", (*Engine).pause),
 		at("POST /containers/{id}/unpause", "", (*Engine).unpause),
 		at("POST /containers/{id}/wait", "condition", (*Engine).wait),
-		at("DELETE /containers/{id}", "force", (*Engine).remove),
+		at("DELETE /containers/{id}", "force v", (*Engine).remove),
 		at("POST /containers/{id}/exec", "", (*Engine).execCreate),
 		at("POST /exec/{id}/start", "", (*Engine).execStart),
 		at("GET /exec/{id}/json", "", (*Engine).execInspect),
@@ -244,6 +245,11 @@ func (e *Engine) start(w http.ResponseWriter, _ *http.Request, id string) {
 		if len(b.argv) > 0 {
 			e.boot(b)
 		}
+		if e.balks != nil {
+			if code := e.balks(b.Container); code != 0 {
+				e.halt(b, code)
+			}
+		}
 		w.WriteHeader(http.StatusNoContent)
 	})
 }
@@ -316,7 +322,15 @@ func (e *Engine) create(w http.ResponseWriter, r *http.Request, _ string) {
 		NetworkMode: string(req.HostConfig.NetworkMode), RestartPolicy: string(req.HostConfig.RestartPolicy.Name), AutoRemove: req.HostConfig.AutoRemove,
 	}
 	for _, m := range req.HostConfig.Mounts {
+		if _, err := os.Stat(m.Source); m.Type == "bind" && err != nil {
+			refuse(w, http.StatusBadRequest, `invalid mount config for type "bind": bind source path does not exist: `+m.Source)
+			return
+		}
 		mm := Mount{Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.Type == "volume" && m.Source == "" {
+			c.Mounts = append(c.Mounts, mm) // of no name, and gone with the container
+			continue
+		}
 		if m.Type == "volume" {
 			mm.Volume = m.Source
 			if _, ok := e.volumes[m.Source]; !ok { // as the real one does

@@ -71,7 +71,7 @@ func floors() [][]string {
 		{"sidecar"},
 		{"archive", "plan"},
 		{"compose", "docker", "manifest", "repository", "volume"},
-		{"dump", "labels", "storage"},
+		{"dump", "labels", "sqlite", "storage"},
 		{"retention"},
 		{"delay", "spelling"},
 	}

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,6 +78,13 @@ type Settings struct {
 	// the next without raising suspicion.
 	ShrinkLimit float64
 
+	// Auto saves every service that does not refuse it by a label.
+	Auto bool
+	// HostPaths are paths of the host that are saved, absolute and clean.
+	HostPaths []string
+	// Config says that the project's own files are saved: compose files, .env
+	// and what they name.
+	Config bool
 	// TrustImageLabels makes labels count that come from an image.
 	TrustImageLabels bool
 	// S3Style is auto, path or virtual.
@@ -89,6 +98,11 @@ type Settings struct {
 	// against its removal for S3LockDays; else empty.
 	S3Lock     string
 	S3LockDays int
+
+	// Pre and Post are run before and after each backup, in a service's
+	// container; each command may take HookTime, and so may those of labels.
+	Pre, Post Hook
+	HookTime  time.Duration
 
 	// Copies are further repositories, to which snapshots are copied.
 	Copies []Copy
@@ -160,11 +174,17 @@ func table() []setting {
 		{"RIPPLEBAK_RUN_DIR", text(func(s *Settings) *string { return &s.RunDir })},
 		{"RIPPLEBAK_STALL_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.Stall }, time.Second)},
 		{"RIPPLEBAK_DEADLINE", duration(func(s *Settings) *time.Duration { return &s.Deadline }, time.Second)},
+		{"RIPPLEBAK_PRE", takeHook(func(s *Settings) *Hook { return &s.Pre })},
+		{"RIPPLEBAK_POST", takeHook(func(s *Settings) *Hook { return &s.Post })},
+		{"RIPPLEBAK_HOOK_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.HookTime }, time.Second)},
 		{"RIPPLEBAK_LOCK_WAIT", duration(func(s *Settings) *time.Duration { return &s.LockWait }, 0)},
 		{"RIPPLEBAK_READY_TIMEOUT", duration(func(s *Settings) *time.Duration { return &s.ReadyTimeout }, time.Second)},
 		{"RIPPLEBAK_SPOOL_SIZE", takeSpoolSize},
 		{"RIPPLEBAK_CACHE_SIZE", takeCacheSize},
 		{"RIPPLEBAK_CPUS", takeCPUs},
+		{"RIPPLEBAK_AUTO", takeBool(func(s *Settings) *bool { return &s.Auto })},
+		{"RIPPLEBAK_HOST_PATHS", takeHostPaths},
+		{"RIPPLEBAK_CONFIG", takeBool(func(s *Settings) *bool { return &s.Config })},
 		{"RIPPLEBAK_TRUST_IMAGE_LABELS", takeBool(func(s *Settings) *bool { return &s.TrustImageLabels })},
 		{"RIPPLEBAK_S3_STYLE", oneOf(func(s *Settings) *string { return &s.S3Style }, "auto", "path", "virtual")},
 		{"RIPPLEBAK_S3_LOCK", oneOf(func(s *Settings) *string { return &s.S3Lock }, lockModes()...)},
@@ -191,10 +211,12 @@ func defaults() *Settings {
 		RunDir:        "/run/ripplebak",
 		Stall:         10 * time.Minute,
 		Deadline:      24 * time.Hour,
+		HookTime:      30 * time.Minute,
 		LockWait:      45 * time.Minute,
 		ReadyTimeout:  5 * time.Minute,
 		SpoolSize:     16 << 30,
 		CacheSize:     1 << 30,
+		Config:        true,
 		S3Style:       "auto",
 		S3LockDays:    usualLockDays,
 		KeepMinimum:   retention.DefaultMinimum,
@@ -283,6 +305,27 @@ func takeProject(s *Settings, v string) error {
 		return errors.New("names one project; several projects in one sidecar are not part of this version")
 	}
 	s.Project = v
+	return nil
+}
+
+// maxHostPaths bounds how many there are.
+const maxHostPaths = 64
+
+func takeHostPaths(s *Settings, v string) error {
+	for _, p := range strings.Split(v, ",") {
+		p = strings.TrimSpace(p)
+		clean := path.Clean(p)
+		switch {
+		case p == "":
+		case !path.IsAbs(p) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f }):
+			return errors.New("must be absolute paths of the host, separated by commas")
+		case !slices.Contains(s.HostPaths, clean):
+			s.HostPaths = append(s.HostPaths, clean)
+		}
+	}
+	if len(s.HostPaths) > maxHostPaths {
+		return fmt.Errorf("must be at most %d paths", maxHostPaths)
+	}
 	return nil
 }
 

@@ -36,6 +36,8 @@ type History struct {
 	Check CheckHistory `json:"check,omitzero"`
 	// Restores are how long items took that were restored last, by key.
 	Restores map[string]Measured `json:"restores,omitempty"`
+	// LastRestore is what the last restore did; nil: none is known.
+	LastRestore *LastRestore `json:"last_restore,omitempty"`
 	// Lost says that an earlier record could not be read, and with it which
 	// repository this sidecar has seen; it is no more once one is seen again.
 	Lost bool `json:"lost,omitempty"`

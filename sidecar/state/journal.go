@@ -28,7 +28,8 @@ type Journal struct {
 	Volumes []VolumeRestore `json:"volumes,omitempty"`
 	// Databases are databases with a restore under way.
 	Databases []DatabaseRestore `json:"databases,omitempty"`
-	// Posts are the post commands of services whose pre command was begun.
+	// Posts are the commands that are to run once what was begun before them is
+	// over, the one of the whole run last.
 	Posts []Post `json:"posts,omitempty"`
 }
 
@@ -36,6 +37,8 @@ type Journal struct {
 type Post struct {
 	Service string `json:"service"`
 	Command string `json:"command"`
+	// OfRun says that it is the one of the whole run.
+	OfRun bool `json:"of_run,omitempty"`
 }
 
 // Quiesced is a service's container that was running and was stopped or paused
@@ -59,6 +62,9 @@ type VolumeRestore struct {
 	// Held says that the new data is in, that services may run upon it, and
 	// that the old comes back unless it is kept.
 	Held bool `json:"held,omitempty"`
+	// Keep says that the new data stays, here and in the other volumes that it
+	// is said of.
+	Keep bool `json:"keep,omitempty"`
 	// Service is the one whose files they are, where it ran before.
 	Service string `json:"service,omitempty"`
 }

@@ -34,12 +34,13 @@ func Open(path string, opt Options) (storage.Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return storage.New(&backend{path: abs, now: opt.Now}), nil
+	return storage.New(&backend{path: abs, now: opt.Now, buffers: make(chan []byte, 1)}), nil
 }
 
 type backend struct {
-	path string
-	now  func() time.Time
+	path    string
+	now     func() time.Time
+	buffers chan []byte // of large files, to be used again
 
 	mu   sync.Mutex // guards the two below
 	root *os.Root   // opened with the first call that finds the directory

@@ -58,7 +58,7 @@ func (b *backend) put(ctx context.Context, h storage.Handle, p storage.Payload, 
 			err = fmt.Errorf("remove temporary file: %w", named(rerr))
 		}
 	}()
-	if err := fill(ctx, f, p, mode); err != nil {
+	if err := b.fill(ctx, f, p, mode); err != nil {
 		return err
 	}
 	to := h.Path()
@@ -96,7 +96,7 @@ func createTemp(root *os.Root, mode modes) (string, *os.File, error) {
 
 // fill writes the payload, proves it against its hash, and syncs and closes
 // the file.
-func fill(ctx context.Context, f *os.File, p storage.Payload, mode modes) (err error) {
+func (b *backend) fill(ctx context.Context, f *os.File, p storage.Payload, mode modes) (err error) {
 	defer func() {
 		if cerr := f.Close(); err == nil {
 			err = named(cerr)
@@ -111,7 +111,7 @@ func fill(ctx context.Context, f *os.File, p storage.Payload, mode modes) (err e
 			err = fmt.Errorf("%w: %w", storage.ErrSource, cerr)
 		}
 	}()
-	if err := copyAll(ctx, f, r, p); err != nil {
+	if err := b.copyAll(ctx, f, r, p); err != nil {
 		return err
 	}
 	// Some network filesystems know no permissions; the file is as good.
@@ -121,21 +121,23 @@ func fill(ctx context.Context, f *os.File, p storage.Payload, mode modes) (err e
 	return named(f.Sync())
 }
 
-func copyAll(ctx context.Context, f *os.File, r io.Reader, p storage.Payload) error {
+// copyAll writes in pieces that are full but for the last, as direct writes
+// must be.
+func (b *backend) copyAll(ctx context.Context, f *os.File, r io.Reader, p storage.Payload) error {
 	hash := sha256.New()
-	buf := make([]byte, min(256<<10, max(p.Size, 512)))
-	for {
-		n, err := r.Read(buf)
-		if n > 0 {
-			hash.Write(buf[:n])
-			if _, werr := f.Write(buf[:n]); werr != nil {
-				return named(werr)
-			}
+	out := newOutput(f, p.Size)
+	buf := b.buffer(p.Size)
+	defer b.giveBack(buf)
+	for ended := false; !ended; {
+		n, err := io.ReadFull(r, buf)
+		hash.Write(buf[:n])
+		if werr := out.write(buf[:n]); werr != nil {
+			return named(werr)
 		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
+		switch {
+		case err == io.EOF, err == io.ErrUnexpectedEOF: // ReadFull's own: r has shown its end
+			ended = true
+		case err != nil:
 			return err
 		}
 		if err := ctx.Err(); err != nil {
@@ -146,6 +148,30 @@ func copyAll(ctx context.Context, f *os.File, r io.Reader, p storage.Payload) er
 		return fmt.Errorf("%w: its content is not what its hash says", storage.ErrSource)
 	}
 	return nil
+}
+
+// buffer is one that a direct write takes, for a file of that size.
+func (b *backend) buffer(size int64) []byte {
+	if size < directFrom {
+		return make([]byte, max(size, 512))
+	}
+	select {
+	case buf := <-b.buffers:
+		return buf
+	default:
+		return alignedBuffer(directBuffer)
+	}
+}
+
+// giveBack keeps the buffers of large files for the next ones.
+func (b *backend) giveBack(buf []byte) {
+	if len(buf) != directBuffer {
+		return
+	}
+	select {
+	case b.buffers <- buf:
+	default:
+	}
 }
 
 // link gives the file its name only where that is free. Where the filesystem

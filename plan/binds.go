@@ -1,0 +1,229 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/labels"
+	"github.com/ripplebak/ripplebak/manifest"
+)
+
+// OwnPath is a path of the host that is the sidecar's, and what it is to it.
+type OwnPath struct{ Path, What string }
+
+// addBinds adds the bind mounts that labels choose. One directory that several
+// mount is one item, named after the first service by name.
+func (p *Plan) addBinds(in Input) {
+	items := map[string]*Item{}
+	var order []string
+	for _, service := range in.Project.Services {
+		spec := in.Specs[service.Name]
+		if !spec.Enabled {
+			continue
+		}
+		for _, m := range service.Mounts {
+			if m.Kind == compose.KindTmpfs && !scratch(m.Target) {
+				p.warn("service %q: the tmpfs at %s is in memory and is not saved", service.Name, m.Target)
+			}
+			cause, ok := p.chosenBind(in, spec, m)
+			if !ok {
+				continue
+			}
+			source := path.Clean(m.Source)
+			if it := items[source]; it != nil {
+				p.joinOwner(it, spec, duringOf(in, spec.Service), cause)
+				continue
+			}
+			it := newBind(service.Name, path.Clean(m.Target), source, cause)
+			it.Volume.Exclude, it.Volume.During, it.Volume.OnError = spec.Exclude, duringOf(in, spec.Service), spec.OnError
+			it.Volume.Owners = []string{spec.Service}
+			items[source] = it
+			order = append(order, source)
+		}
+	}
+	for _, source := range order {
+		p.addBind(in, items[source])
+	}
+}
+
+// addHostPaths adds the paths of the host that the settings name. Nobody is
+// stopped for them.
+func (p *Plan) addHostPaths(in Input) {
+	if _, taken := in.Project.Service(manifest.HostService); taken && len(in.HostPaths) > 0 {
+		p.problem("RIPPLEBAK_HOST_PATHS: the project has a service %q, which is what paths of the host go by: rename it", manifest.HostService)
+		return
+	}
+	for _, source := range in.HostPaths {
+		if what := p.notSaved(in, source); what != "" {
+			p.problem("RIPPLEBAK_HOST_PATHS: %s %s", source, what)
+			continue
+		}
+		p.addBind(in, newBind(manifest.HostService, source, source, "RIPPLEBAK_HOST_PATHS"))
+	}
+}
+
+func (p *Plan) addBind(in Input, it *Item) {
+	finishVolume(in, it)
+	p.leaveOwn(in, it)
+	p.Items = append(p.Items, *it)
+}
+
+func newBind(service, target, source, cause string) *Item {
+	it := &Item{
+		Key: manifest.Key(manifest.Bind, service, target), Kind: manifest.Bind, Service: service, Name: target, Cause: cause,
+		Volume: &VolumeItem{Docker: source, During: labels.Live, OnError: labels.Fail},
+	}
+	it.Volume.Volume.Exists = true // whether it does, only a helper can tell
+	return it
+}
+
+// chosenBind says whether a bind mount is to be saved, and why. What is the
+// host's own is not chosen by "all": a restore would put it back over that of
+// another machine.
+func (p *Plan) chosenBind(in Input, spec labels.Spec, m compose.Mount) (cause string, ok bool) {
+	if m.Kind != compose.KindBind || !path.IsAbs(m.Source) {
+		return "", false
+	}
+	listed := spec.Binds.Mode == labels.Listed && slices.Contains(spec.Binds.Names, path.Clean(m.Target))
+	if !listed && spec.Binds.Mode != labels.All {
+		return "", false
+	}
+	what := p.notSaved(in, path.Clean(m.Source))
+	if what == "" && !listed && hostsOwn(m.Source) {
+		what = "is the host's own; to save it, name " + m.Target + " in ripplebak.binds"
+	}
+	service, _ := in.Project.Service(spec.Service)
+	if what == "" && !listed && spec.Dump != nil && holdsData(service, in.Probes[spec.Service].dataDirs(), m) {
+		what = "holds the database's own files, of which the dumps are saved; to save it too, name " + m.Target + " in ripplebak.binds"
+	}
+	switch {
+	case what == "" && listed:
+		return "label ripplebak.binds of " + spec.Service, true
+	case what == "":
+		return "label ripplebak.binds=all of " + spec.Service, true
+	case listed:
+		p.problem("service %q: label ripplebak.binds: %s (%s on the host) %s", spec.Service, m.Target, m.Source, what)
+	default:
+		p.warn("service %q: the bind mount at %s is not saved: %s %s", spec.Service, m.Target, m.Source, what)
+	}
+	return "", false
+}
+
+// notSaved says why a path of the host is never saved, or "".
+func (p *Plan) notSaved(in Input, source string) string {
+	if source == "/" {
+		return "is the whole host: RIPPLEBAK_HOST_PATHS chooses parts of it"
+	}
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/var/run"} {
+		if compose.Within(source, dir) {
+			return "is made up by the kernel or by what runs, and holds nothing to save"
+		}
+	}
+	for _, own := range in.Own {
+		if compose.Within(source, own.Path) {
+			return "is " + own.What + ", which cannot save itself"
+		}
+	}
+	return ""
+}
+
+// leaveOwn leaves out what is the sidecar's own inside of a bind.
+func (p *Plan) leaveOwn(in Input, it *Item) {
+	for _, own := range in.Own {
+		below, inside := strings.CutPrefix(own.Path, it.Volume.Docker+"/")
+		if !inside {
+			continue
+		}
+		pattern := "/" + literal(below)
+		if !slices.Contains(it.Volume.Exclude, pattern) {
+			it.Volume.Exclude = append(it.Volume.Exclude, pattern)
+			p.warn("%s: %s is left out: it is %s, which cannot save itself", it.Key, own.Path, own.What)
+		}
+	}
+}
+
+// hostsOwn says whether a path belongs to the system of the host.
+func hostsOwn(source string) bool {
+	for _, dir := range []string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/var/lib/docker", "/var/log"} {
+		if compose.Within(source, dir) {
+			return true
+		}
+	}
+	return slices.Contains([]string{"/home", "/root", "/var", "/var/lib", "/opt", "/srv", "/mnt", "/media", "/tmp"}, path.Clean(source))
+}
+
+// scratch says whether a tmpfs at this place is what nobody expects to keep.
+func scratch(target string) bool {
+	for _, dir := range []string{"/tmp", "/run", "/var/run", "/var/tmp", "/dev"} {
+		if compose.Within(target, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// bindTarget decides where a bind goes: to what its service mounts there today.
+// A manifest alone never names a path of the host that is written to.
+func (r *Restore) bindTarget(in RestoreInput, item manifest.Item) *RestoreVolume {
+	source := ""
+	if item.Service == manifest.HostService {
+		source = path.Clean(item.Name)
+		if !path.IsAbs(item.Name) || source == "/" || !slices.Contains(in.HostPaths, source) {
+			r.problem("%s: RIPPLEBAK_HOST_PATHS does not name it on this host: set it there, or restore with --to-dir", item.Key())
+			return &RestoreVolume{}
+		}
+	}
+	service, _ := in.Project.Service(item.Service)
+	for _, m := range service.Mounts {
+		if m.Kind == compose.KindBind && path.Clean(m.Target) == item.Name {
+			source = path.Clean(m.Source)
+		}
+	}
+	spec := compose.Volume{Key: item.Name, Name: source, Exists: true}
+	switch {
+	case source == "" || !path.IsAbs(source):
+		r.problem("%s: service %q has no bind mount at %s today, so there is nowhere to restore it to: use --to-dir", item.Key(), item.Service, item.Name)
+		return &RestoreVolume{}
+	case in.Absent[source]:
+		r.problem("%s: there is no directory %s on this host: make it, and restore again", item.Key(), source)
+	}
+	for _, own := range in.Own {
+		if compose.Within(source, own.Path) {
+			r.problem("%s: %s is %s, and is not overwritten", item.Key(), source, own.What)
+		}
+	}
+	return &RestoreVolume{Docker: source, Spec: spec}
+}
+
+// BindSources are the paths of the host that a restore of the sources may write
+// to.
+func BindSources(p compose.Project, sources []Source) []string {
+	var out []string
+	for _, s := range sources {
+		if s.Item.Kind != manifest.Bind {
+			continue
+		}
+		if s.Item.Service == manifest.HostService {
+			out = append(out, path.Clean(s.Item.Name))
+		}
+		service, _ := p.Service(s.Item.Service)
+		for _, m := range service.Mounts {
+			if m.Kind == compose.KindBind && path.Clean(m.Target) == s.Item.Name {
+				out = append(out, path.Clean(m.Source))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// placeText names what an item is read from, or written to.
+func placeText(place string) string {
+	if path.IsAbs(place) {
+		return fmt.Sprintf("the directory %s of the host", visible(place))
+	}
+	return "the Docker volume " + place
+}

@@ -1,0 +1,120 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/labels"
+	"github.com/ripplebak/ripplebak/manifest"
+)
+
+func bindInput(mode labels.Mode, mounts ...compose.Mount) Input {
+	sel := labels.Selection{Mode: mode}
+	for i := range mounts {
+		mounts[i].Kind = compose.KindBind
+		if mode == labels.Listed {
+			sel.Names = append(sel.Names, mounts[i].Target)
+		}
+	}
+	return Input{
+		Project:  compose.Project{Name: "shop", Services: []compose.Service{{Name: "app", Mounts: mounts}}},
+		Specs:    map[string]labels.Spec{"app": {Service: "app", Enabled: true, Labelled: true, Binds: sel}},
+		HasState: true, HasSocket: true,
+		Own: []OwnPath{{Path: "/srv/[shop]/backups", What: "a repository"}},
+	}
+}
+
+func TestBindsThatAreChosen(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    labels.Mode
+		source  string
+		saved   bool
+		warns   string
+		problem string
+	}{
+		"none":                      {labels.None, "/srv/data", false, "", ""},
+		"no label":                  {labels.Default, "/srv/data", false, "", ""},
+		"all":                       {labels.All, "/srv/data", true, "", ""},
+		"listed":                    {labels.Listed, "/srv/data", true, "", ""},
+		"the host's own, by all":    {labels.All, "/etc/localtime", false, "is the host's own", ""},
+		"the host's own, by name":   {labels.Listed, "/etc/app", true, "", ""},
+		"the socket, by all":        {labels.All, "/var/run/docker.sock", false, "holds nothing to save", ""},
+		"the socket, by name":       {labels.Listed, "/var/run/docker.sock", false, "", "holds nothing to save"},
+		"the kernel's":              {labels.Listed, "/proc", false, "", "holds nothing to save"},
+		"all of the host":           {labels.Listed, "/", false, "", "is the whole host"},
+		"the repository":            {labels.Listed, "/srv/[shop]/backups/x", false, "", "cannot save itself"},
+		"what the repository is in": {labels.All, "/srv/[shop]", true, "/srv/[shop]/backups is left out", ""},
+	} {
+		p := Make(bindInput(c.mode, compose.Mount{Source: c.source, Target: "/data"}))
+		it, ok := p.Item("bind app:/data")
+		if ok != c.saved || !strings.Contains(strings.Join(p.Warnings, "\n"), c.warns) || !strings.Contains(strings.Join(p.Problems, "\n"), c.problem) {
+			t.Errorf("%s: %v, warnings %q, problems %q", name, ok, p.Warnings, p.Problems)
+		}
+		if ok && it.Volume.Docker != c.source {
+			t.Errorf("%s: %+v", name, it.Volume)
+		}
+	}
+	p := Make(bindInput(labels.All, compose.Mount{Source: "/srv/[shop]", Target: "/data"}))
+	if it, _ := p.Item("bind app:/data"); len(it.Volume.Exclude) != 1 || it.Volume.Exclude[0] != "/backups" {
+		t.Errorf("%+v", it.Volume)
+	}
+	if got := literal(`a*b?[c]{d}\e`); got != `a\*b\?\[c\]\{d\}\\e` {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestOneDirectoryIsOneItem(t *testing.T) {
+	in := bindInput(labels.All, compose.Mount{Source: "/srv/data", Target: "/data"}, compose.Mount{Source: "/srv/data/", Target: "/again"})
+	web := in.Project.Services[0]
+	web.Name = "web"
+	in.Project.Services = append(in.Project.Services, web)
+	spec := in.Specs["app"]
+	spec.Service, spec.During = "web", labels.Stop
+	in.Specs["web"] = spec
+	p := Make(in)
+	if len(p.Items) != 1 || len(p.Items[0].Volume.Owners) != 2 || p.Items[0].Volume.During != labels.Stop || p.Items[0].Service != "app" {
+		t.Fatalf("%+v", p.Items)
+	}
+	down := 0
+	for _, op := range p.Operations {
+		if op.Do == Quiesce {
+			down++
+		}
+	}
+	if down != 2 {
+		t.Errorf("%d services are quiesced, and two write to it", down)
+	}
+}
+
+// A manifest never names a path of the host that is written to.
+func TestBindGoesWhereItsServiceMountsIt(t *testing.T) {
+	item := func(service, name string) Source {
+		return Source{Snapshot: "id", Item: manifest.Item{Kind: manifest.Bind, Service: service, Name: name, State: manifest.Good, VolumeInfo: &manifest.VolumeInfo{HostPath: "/etc"}}}
+	}
+	in := bindInput(labels.All, compose.Mount{Source: "/new/place", Target: "/data"})
+	for name, c := range map[string]struct {
+		source  Source
+		absent  string
+		to      string
+		problem string
+	}{
+		"where it is today":   {item("app", "/data"), "", "/new/place", ""},
+		"nowhere":             {item("app", "/gone"), "", "", "has no bind mount at /gone today"},
+		"no service":          {item("old", "/data"), "", "", "has no bind mount"},
+		"not there":           {item("app", "/data"), "/new/place", "/new/place", "there is no directory /new/place"},
+		"a path of the host":  {item(manifest.HostService, "/home"), "", "/home", ""},
+		"one that is not set": {item(manifest.HostService, "/etc"), "", "", "RIPPLEBAK_HOST_PATHS does not name it"},
+		"one that leads away": {item(manifest.HostService, "/home/../etc"), "", "", "RIPPLEBAK_HOST_PATHS does not name it"},
+		"all of the host":     {item(manifest.HostService, "/"), "", "", "RIPPLEBAK_HOST_PATHS does not name it"},
+	} {
+		r := MakeRestore(RestoreInput{
+			Project: in.Project, Sources: []Source{c.source}, HostPaths: []string{"/home"}, HasState: true, HasSocket: true,
+			Absent: map[string]bool{c.absent: c.absent != ""},
+		})
+		text := strings.Join(r.Problems, "\n")
+		if r.Items[0].Volume.Docker != c.to || !strings.Contains(text, c.problem) || c.problem == "" && text != "" {
+			t.Errorf("%s: to %q, problems %q", name, r.Items[0].Volume.Docker, r.Problems)
+		}
+	}
+}

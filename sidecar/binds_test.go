@@ -1,0 +1,197 @@
+package sidecar
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ripplebak/ripplebak/compose"
+	"github.com/ripplebak/ripplebak/docker/dockertest"
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/volume"
+)
+
+// bound adds a running container of a service that binds paths of the host.
+func (s *shop) bound(name string, labels map[string]string, mounts ...dockertest.Mount) {
+	all := map[string]string{compose.LabelProject: "shop", compose.LabelService: name, compose.LabelNumber: "1", compose.LabelOneOff: "False"}
+	for k, v := range labels {
+		all["ripplebak."+k] = v
+	}
+	s.f.AddContainer(dockertest.Container{Name: "shop-" + name + "-1", Image: "img", ImageID: "img", Labels: all, Mounts: mounts})
+}
+
+func stateOfItem(report *BackupReport, key string) manifest.Item {
+	for _, it := range report.Items {
+		if it.Key() == key {
+			return it
+		}
+	}
+	return manifest.Item{}
+}
+
+func TestBindGoesAndComesBack(t *testing.T) {
+	s := newShop(t)
+	dir := s.path("host", "data")
+	s.hostFile("one", "host", "data", "a")
+	s.hostFile("two", "host", "data", "sub", "b")
+	s.bound("app", map[string]string{"binds": "/data", "during": "stop"}, dockertest.Mount{Bind: dir, Target: "/data"})
+	s.bound("web", nil, dockertest.Mount{Bind: filepath.Join(dir, "sub"), Target: "/www"}) // writes below it
+	report, err := s.app.Backup(t.Context(), BackupOptions{})
+	if err != nil || len(report.Downtime) != 2 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	it := stateOfItem(report, "bind app:/data")
+	if it.State != manifest.Good || it.Files != 2 || it.VolumeInfo.HostPath != dir {
+		t.Errorf("%+v", it)
+	}
+	s.wantQuiet()
+	if again, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || !again.Complete {
+		t.Errorf("a second time: %v", err)
+	}
+
+	s.hostFile("changed", "host", "data", "a")
+	s.hostFile("new", "host", "data", "extra")
+	if err := os.RemoveAll(s.path("host", "data", "sub", "b")); err != nil {
+		t.Fatal(err)
+	}
+	dry, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", DryRun: true})
+	if err != nil || len(dry.Plan.Items) != 1 || dry.Plan.Items[0].Volume.Docker != dir {
+		t.Fatalf("%v, %+v", err, dry)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "a")); err != nil || string(got) != "changed" {
+		t.Errorf("a dry run wrote %q, %v", got, err)
+	}
+	back, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest"})
+	if err != nil || back.Safety == "" || len(back.Downtime) != 2 {
+		t.Fatalf("%v, %+v", err, back)
+	}
+	for name, want := range map[string]string{"a": "one", "sub/b": "two"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "extra")); err == nil {
+		t.Error("what is not in the snapshot stays")
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, volume.StagingPrefix+"*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %q, %v", left, err)
+	}
+	s.wantQuiet()
+
+	// The safety snapshot brings back what was there.
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: back.Safety, NoSafety: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "extra")); err != nil || string(got) != "new" {
+		t.Errorf("from the safety snapshot: %q, %v", got, err)
+	}
+
+	// Somewhere else, where nothing is mounted.
+	to := s.path("back")
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", ToDir: to}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(to, "binds", "app", "%2Fdata", "a")); err != nil || string(got) != "one" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// What is missing is not made by looking for it, neither to save nor to restore
+// it.
+func TestF17_BindSourceThatIsMissingIsNotMade(t *testing.T) {
+	s := newShop(t)
+	dir := s.path("host", "data")
+	s.hostFile("one", "host", "data", "a")
+	s.bound("app", map[string]string{"binds": "all"}, dockertest.Mount{Bind: dir, Target: "/data"})
+	s.service("db", map[string]string{"enable": "true"}, "files")
+	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(s.path("host")); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.app.Backup(t.Context(), BackupOptions{})
+	if !errors.Is(err, ErrIncomplete) {
+		t.Fatalf("%v", err)
+	}
+	if it := stateOfItem(report, "bind app:/data"); it.State != manifest.Failed || !strings.Contains(it.Error, "there is nothing at "+dir) {
+		t.Errorf("%+v", it)
+	}
+	if it := stateOfItem(report, "volume files"); it.State != manifest.Good {
+		t.Errorf("%+v", it)
+	}
+	var problems *ProblemsError
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest"}); !errors.As(err, &problems) || !strings.Contains(err.Error(), "make it, and restore again") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(s.path("host")); err == nil {
+		t.Error("it was made")
+	}
+	s.wantQuiet()
+}
+
+func TestBindLeavesTheRepositoryOut(t *testing.T) {
+	s := newShop(t)
+	s.hostFile("one", "app.txt")
+	s.bound("app", map[string]string{"binds": "/all"}, dockertest.Mount{Bind: s.dir, Target: "/all"})
+	p, err := s.app.Plan(t.Context(), nil)
+	if err != nil || len(p.Problems) > 0 {
+		t.Fatalf("%v, %q", err, p.Problems)
+	}
+	it, _ := p.Item("bind app:/all")
+	for _, want := range []string{"/repo", "/state", "/run"} {
+		found := false
+		for _, x := range it.Volume.Exclude {
+			found = found || x == want
+		}
+		if !found {
+			t.Errorf("%s is not left out: %q", want, it.Volume.Exclude)
+		}
+	}
+	s2 := newShop(t)
+	s2.bound("app", map[string]string{"binds": "/r"}, dockertest.Mount{Bind: s2.path("repo"), Target: "/r"})
+	if p, err := s2.app.Plan(t.Context(), nil); err != nil || !strings.Contains(strings.Join(p.Problems, "\n"), "cannot save itself") {
+		t.Errorf("%v, %q", err, p.Problems)
+	}
+}
+
+// Paths of the host come back only when they are named.
+func TestHostPathsComeBackWhenNamed(t *testing.T) {
+	s := newShop(t)
+	dir := s.path("host", "etc")
+	s.hostFile("one", "host", "etc", "conf")
+	s.app.Settings.HostPaths = []string{dir}
+	s.service("app", map[string]string{"enable": "true"}, "data")
+	if report, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || !report.Complete {
+		t.Fatalf("%v", err)
+	}
+	s.hostFile("changed", "host", "etc", "conf")
+	for _, c := range []struct {
+		services []string
+		want     string
+	}{{nil, "changed"}, {[]string{manifest.HostService}, "one"}} {
+		if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", Services: c.services}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "conf")); err != nil || string(got) != c.want {
+			t.Errorf("%v: %q, %v", c.services, got, err)
+		}
+	}
+	s.wantQuiet()
+}
+
+func TestBindOfASingleFileSaysSo(t *testing.T) {
+	s := newShop(t)
+	file := s.hostFile("one", "host", "x.conf")
+	s.bound("app", map[string]string{"binds": "all"}, dockertest.Mount{Bind: file, Target: "/x.conf"})
+	report, err := s.app.Backup(t.Context(), BackupOptions{})
+	if !errors.Is(err, ErrNothingSaved) {
+		t.Fatalf("%v", err)
+	}
+	if it := stateOfItem(report, "bind app:/x.conf"); !strings.Contains(it.Error, "is a single file on the host") {
+		t.Errorf("%+v", it)
+	}
+	s.wantQuiet()
+}
