@@ -151,7 +151,8 @@ func (o *ours) begin(ctx context.Context) error {
 		return err
 	}
 	labels := []string{"--label", "com.docker.compose.project=ripplebak-bench", "--label", "com.docker.compose.container-number=1", "--label", "com.docker.compose.oneoff=False", "--label", "com.docker.compose.config-hash=bench"}
-	app := append([]string{"create", "--name", "ripplebak-bench-app", "--label", "com.docker.compose.service=app", "--label", "ripplebak.enable=true"}, labels...)
+	app := append([]string{"create", "--name", "ripplebak-bench-app", "--label", "com.docker.compose.service=app", "--label", "ripplebak.enable=true",
+		"--label", "ripplebak.dump=none"}, labels...)
 	app = append(app, "-v", o.set.volume+":/var/lib/postgresql/data", o.opt.app)
 	if _, err := docker(ctx, app...); err != nil {
 		return err
