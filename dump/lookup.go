@@ -19,6 +19,8 @@ func Lookup(name string) (Engine, bool) {
 		return SQLite{}, true
 	case Mongo{}.Name():
 		return Mongo{}, true
+	case Neo4j{}.Name():
+		return Neo4j{}, true
 	case ShellCommand{}.Name():
 		return ShellCommand{}, true
 	}
@@ -27,5 +29,5 @@ func Lookup(name string) (Engine, bool) {
 
 // Names lists the engines that are built, in the order of the alphabet.
 func Names() []string {
-	return []string{ShellCommand{}.Name(), Etcd{}.Name(), MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Mongo{}.Name(), Postgres{}.Name(), Redis{}.Name(), Slapd{}.Name(), SQLite{}.Name()}
+	return []string{ShellCommand{}.Name(), Etcd{}.Name(), MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Mongo{}.Name(), Neo4j{}.Name(), Postgres{}.Name(), Redis{}.Name(), Slapd{}.Name(), SQLite{}.Name()}
 }

@@ -48,7 +48,7 @@ func documentedCases() []string {
 		service string
 		labels  []string
 	}{
-		{"db", []string{"dump", "neo4j"}},
+		{"app", []string{"schedule", "@daily"}},
 		{"db", []string{"dump", "postgres"}},
 		{"db", []string{"dump", "pg_dump", "dump.databases", "-Fc"}},
 		{"db", []string{"dump", "pg_dump", "dump.databases", "host=evil dbname=x"}},

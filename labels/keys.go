@@ -1,7 +1,6 @@
 package labels
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -55,17 +54,9 @@ func volumeKeys() []key {
 	}
 }
 
-// notAvailable says which valid labels and values this version cannot act on
-// yet. It is the only place that knows.
-func notAvailable(name, value string) bool {
-	switch name {
-	case "dump":
-		return !slices.Contains([]string{"pg_dump", "mariadb-dump", "mysqldump", "redis", "etcd", "sqlite", "slapd", "command", "mongodump"}, value)
-	case "schedule":
-		return true
-	}
-	return false
-}
+// notAvailable says which valid labels this version cannot act on yet. It is the
+// only place that knows.
+func notAvailable(name string) bool { return name == "schedule" }
 
 // engines are the values of ripplebak.dump.
 func engines() []string {

@@ -210,7 +210,7 @@ func (p *parser) notice(label string) {
 
 // available reports a value that is right but not built yet.
 func (p *parser) available(value string) bool {
-	if !notAvailable(p.current.name, value) {
+	if !notAvailable(p.current.name) {
 		return true
 	}
 	p.problem(value, "is not available in this version", "")

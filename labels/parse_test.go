@@ -158,7 +158,6 @@ func TestUnknownLabels(t *testing.T) {
 
 func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
 	for _, c := range []struct{ label, value string }{
-		{"dump", "neo4j"},
 		{"schedule", "@daily"}, {"schedule", "0 2 * * *"},
 	} {
 		got := message(t, c.label, c.value)
@@ -169,7 +168,7 @@ func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
 }
 
 func TestAllProblemsAtOnceAndInOrder(t *testing.T) {
-	src := shop("during", "halt", "enable", "1", "dump", "neo4j", "dump.user", "-x", "volumes", "nix,data,nox", "password", "p", "zzz", "")
+	src := shop("during", "halt", "enable", "1", "dump", "oracle", "dump.user", "-x", "volumes", "nix,data,nox", "password", "p", "zzz", "")
 	_, first := Parse(src)
 	var got []string
 	for _, p := range first {

@@ -125,7 +125,7 @@ func takes(engine, name string) use {
 	switch name {
 	case "dump.databases":
 		switch engine {
-		case "pg_dump", "mariadb-dump", "mysqldump", "mongodump", "neo4j":
+		case "pg_dump", "mariadb-dump", "mysqldump", "mongodump":
 			return may
 		}
 	case "dump.user":
