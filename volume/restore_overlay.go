@@ -208,8 +208,10 @@ func (a *applier) moveAway(path, name string) error {
 	return err
 }
 
-// keepHeld says durably that the new data of a restore that was held stays.
-func keepHeld(path, id string) error {
+// keepHeld says durably that the new data of a restore that was held stays. A
+// server, or the programs that made its files, need not have synced what they
+// wrote: all of it is on disk before the old data may go.
+func keepHeld(path, id string, sync func(fd int) error) error {
 	tree, err := openBeneath(path)
 	if err != nil {
 		return err
@@ -234,6 +236,9 @@ func keepHeld(path, id string) error {
 		if is != want {
 			return ErrNotHeld
 		}
+	}
+	if err := sync(tree.root.fd); err != nil {
+		return fmt.Errorf("sync the volume: %w", err)
 	}
 	return mark(dir, markDone)
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // overlaid is a data directory with a log that has to go, and a listing that
@@ -125,6 +127,32 @@ func TestHeldRestoreGoesEitherWay(t *testing.T) {
 		}
 		sameTree(t, twin, dst)
 	})
+}
+
+// TestKeptDataIsOnDiskBeforeTheOldGoes: what a server or its programs wrote
+// into a volume need not have been synced by them, as slapadd -q never does.
+func TestKeptDataIsOnDiskBeforeTheOldGoes(t *testing.T) {
+	dst, twin, s := overlaid(t)
+	mustRestore(t, dst, s, held)
+	serverRuns(t, dst)
+	done := filepath.Join(dst, StagingPrefix+"test", markDone)
+	synced := 0
+	sync := func(fd int) error {
+		synced++
+		if _, err := os.Stat(done); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it is said to stay before it is on disk: %v", err)
+		}
+		return unix.EIO
+	}
+	if err := keepHeld(dst, "test", sync); !errors.Is(err, unix.EIO) || synced != 1 {
+		t.Fatalf("synced %d times, %v", synced, err)
+	}
+	// What could not be written is not kept: the old data is still there.
+	if got, err := connect(t, 1).Recover(t.Context(), dst, "test"); got != RolledBack || err != nil {
+		t.Fatal(got, err)
+	}
+	sameTree(t, twin, dst)
+	noStaging(t, dst)
 }
 
 // TestF22_HeldRestoreKilledIsOld: until it is said that the new stays, a

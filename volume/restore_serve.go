@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"golang.org/x/sys/unix"
 )
 
 // serveRestore is the helper's end of a restore.
@@ -142,7 +144,7 @@ func serveRecover(ctx context.Context, header json.RawMessage, s *stream) error 
 	defer release()
 	outcome, err := NothingPending, error(nil)
 	if h.Keep {
-		err = keepHeld(h.Root, h.ID)
+		err = keepHeld(h.Root, h.ID, unix.Syncfs)
 	}
 	if err == nil {
 		outcome, err = recoverVolume(h.Root, h.ID, h.Back, crashPoints(ctx))
