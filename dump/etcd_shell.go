@@ -148,7 +148,8 @@ exit "$code"
 
 // etcdLoad makes a new data directory of the snapshot on standard input, in the
 // place of the old one, which is empty. The tool makes no directory that is
-// there, so it works beside, and what it has made goes where it belongs.
+// there, so it works beside, and what it has made goes where it belongs: the log
+// last, for it may lie in what comes before it.
 const etcdLoad = `PATH=$PATH:/opt/bitnami/etcd/bin:/usr/local/bin
 dir=$1 wal=$2; shift 2
 tool=$(command -v etcdutl) || tool=$(command -v etcdctl) || { echo "etcdctl is not in the container" >&2; exit 127; }
@@ -163,6 +164,6 @@ mkdir -p "$work" && cat >"$work/snapshot.db" || exit
 set -- "$@" --data-dir="$work/new"
 if [ -n "$wal" ]; then set -- "$@" --wal-dir="$work/wal"; fi
 "$tool" snapshot restore "$work/snapshot.db" "$@" >&2 || exit
-if [ -n "$wal" ]; then mkdir -p "$wal" && mv "$work"/wal/* "$wal/" || exit; fi
-rm -rf "$dir/member" && mv "$work/new/member" "$dir/member"
+rm -rf "$dir/member" && mv "$work/new/member" "$dir/member" || exit
+[ -z "$wal" ] || { mkdir -p "$wal" && mv "$work"/wal/* "$wal/"; }
 `
