@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc64"
+	"slices"
 )
 
 // An archive of mongodump: a magic number; a document about the archive and one
@@ -258,8 +259,8 @@ type bsonValue struct {
 
 var errBSON = errors.New("a document about the archive cannot be read")
 
-// readBSON reads the fields of a document that mongodump writes about the
-// archive. Those of other kinds than texts and numbers are passed over.
+// readBSON reads those fields of a document that mongodump writes about the
+// archive which say what it is about. All others only have to be well-formed.
 func readBSON(doc []byte) (map[string]bsonValue, error) {
 	bad := fmt.Errorf("%w: %w", ErrBadDump, errBSON)
 	fields := map[string]bsonValue{}
@@ -279,12 +280,19 @@ func readBSON(doc []byte) (map[string]bsonValue, error) {
 		if n < 0 || n >= len(rest) {
 			return nil, bad // the document's own zero is still to come
 		}
+		b = rest[n:]
+		if !slices.Contains(mongoFields[:], string(name)) {
+			continue // so that what is kept does not grow with the document
+		}
 		if _, twice := fields[string(name)]; twice {
 			return nil, bad
 		}
-		fields[string(name)], b = v, rest[n:]
+		fields[string(name)] = v
 	}
 }
+
+// mongoFields are those that are looked at.
+var mongoFields = [...]string{"version", "db", "collection", "type", "EOF", "CRC"}
 
 // readBSONValue reads a value and says how long it is; -1: it is none.
 func readBSONValue(kind byte, b []byte) (v bsonValue, n int) {

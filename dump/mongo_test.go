@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -357,5 +358,27 @@ func TestF48_MongoPasswordIsNoArgument(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMongoHeadersAreKeptInPart: what is kept of a document about the archive
+// does not grow with the number of its fields.
+func TestMongoHeadersAreKeptInPart(t *testing.T) {
+	pairs := []any{"db", "shop", "collection", "orders", "EOF", true, "CRC", int64(7)}
+	for i := range 10000 {
+		pairs = append(pairs, "x"+strconv.Itoa(i), int32(1))
+	}
+	fields, err := readBSON(bsonDoc(pairs...))
+	if err != nil || len(fields) != 4 || fields["db"].text != "shop" || fields["EOF"].number != 1 || fields["CRC"].number != 7 {
+		t.Errorf("%d fields are kept: %v", len(fields), err)
+	}
+	for _, twice := range []string{"db", "collection", "EOF"} {
+		if _, err := readBSON(bsonDoc(append(pairs, twice, int32(0))...)); !errors.Is(err, ErrBadDump) {
+			t.Errorf("%s is named twice: %v", twice, err)
+		}
+	}
+	cut := bsonDoc(pairs...)
+	if _, err := readBSON(append(cut[:len(cut)-3:len(cut)-3], 0)); !errors.Is(err, ErrBadDump) {
+		t.Errorf("a field that is cut: %v", err)
 	}
 }
