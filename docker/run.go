@@ -28,3 +28,15 @@ func (e *Engine) Run(ctx context.Context, req ExecRequest) (stdout []byte, stder
 	}
 	return stdout, x.Stderr(), nil
 }
+
+// Do runs a command of which only the success counts. What it writes to stdout
+// is read and thrown away, however much that is: a command that was ended for
+// its talk would leave half of its work.
+func (e *Engine) Do(ctx context.Context, req ExecRequest) error {
+	x, err := e.Exec(ctx, req)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, x)
+	return errors.Join(err, x.Close())
+}

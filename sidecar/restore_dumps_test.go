@@ -1,10 +1,15 @@
 package sidecar
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"testing"
 
+	"github.com/ripplebak/ripplebak/docker/dockertest"
 	"github.com/ripplebak/ripplebak/dump"
 )
 
@@ -55,4 +60,43 @@ func TestF22_AFailedLoadIsNotARestore(t *testing.T) {
 			t.Errorf("%s has %d steps %q", engine.Name(), swaps, swapStep)
 		}
 	}
+}
+
+// TestRestoreCommandMayTalk: a client that says a line for each row is not ended
+// in the middle of its work for it.
+func TestRestoreCommandMayTalk(t *testing.T) {
+	s := newShop(t)
+	id := s.service("app", nil, "data")
+	var took int64
+	s.f.Command("sh", func(_ context.Context, p *dockertest.Process) int {
+		line := bytes.Repeat([]byte("INSERT 0 1\n"), 1<<10)
+		for range 2 << 10 { // 22 MiB
+			if _, err := p.Stdout.Write(line); err != nil {
+				return 9
+			}
+		}
+		var err error
+		if took, err = io.Copy(io.Discard, p.Stdin); err != nil {
+			return 9
+		}
+		return 0
+	})
+	engine := dump.ShellCommand{}
+	steps, err := engine.Restore(dump.RestoreRequest{Target: restorable(t, engine)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.app.runStep(t.Context(), s.host(), engine, "app", id, steps[0], strings.NewReader("the dump")); err != nil || took != 8 {
+		t.Errorf("it took %d bytes: %v", took, err)
+	}
+}
+
+// restorable is a container for which the label names a command.
+func restorable(t *testing.T, engine dump.ShellCommand) dump.Facts {
+	t.Helper()
+	facts, err := engine.ParseProbe(dump.Request{RestoreCommand: "tool load"}, []byte("pipefail\nend\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts
 }

@@ -201,7 +201,7 @@ func (a *App) runStep(ctx context.Context, h *host, engine dump.Engine, service,
 		a.crash(s.CrashPoint)
 	}
 	began := a.Now()
-	_, _, err := h.engine.Run(ctx, docker.ExecRequest{
+	err := h.engine.Do(ctx, docker.ExecRequest{
 		// No stall: while a large index is built nothing moves for hours.
 		Container: container, Argv: s.Command.Argv, Stdin: input, Deadline: a.Settings.Deadline,
 	})
@@ -215,7 +215,7 @@ func (a *App) runStep(ctx context.Context, h *host, engine dump.Engine, service,
 	}
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
-	if _, _, uerr := h.engine.Run(detached, docker.ExecRequest{Container: container, Argv: s.Undo.Argv, Deadline: probeTime}); uerr != nil {
+	if uerr := h.engine.Do(detached, docker.ExecRequest{Container: container, Argv: s.Undo.Argv, Deadline: probeTime}); uerr != nil {
 		return errors.Join(err, fmt.Errorf("undo %s: %w", s.Name, uerr))
 	}
 	return err
