@@ -181,6 +181,50 @@ func TestTornVolumeStopsEverything(t *testing.T) {
 	s.wantQuiet()
 }
 
+// TestNobodyRunsUponAVolumeThatIsPutRight: after a kill somebody has started the
+// service again, or the Engine has, as it does for restart: always.
+func TestNobodyRunsUponAVolumeThatIsPutRight(t *testing.T) {
+	for name, v := range map[string]state.VolumeRestore{
+		"a volume": {}, "files of a server": {Service: "app"}, "files upon which it runs": {Service: "app", Held: true}, "left running": {NoStop: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			id := s.service("app", nil, "data")
+			v.ID, v.Key, v.Docker = "r1", "volume data", "shop_data"
+			s.journal(state.Journal{Run: "r1", Volumes: []state.VolumeRestore{v}})
+			var met []string
+			s.f.Command("/ripplebak", func(ctx context.Context, p *dockertest.Process) int {
+				met = append(met, s.state(id))
+				return s.helper(ctx, p)
+			})
+			if err := s.app.recoverNow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := "exited"
+			if v.NoStop {
+				want = "running"
+			}
+			if !slices.Equal(met, []string{want}) {
+				t.Errorf("the service is %q when the volume is put right, want %s", met, want)
+			}
+			s.wantQuiet()
+		})
+	}
+}
+
+// TestVolumeThatIsGoneIsNoHindrance: whoever removes it has given up its data.
+func TestVolumeThatIsGoneIsNoHindrance(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		s := newShop(t)
+		s.service("app", map[string]string{"enable": "true"}, "data")
+		s.journal(state.Journal{Run: "r1", Volumes: []state.VolumeRestore{{ID: "r1", Key: "volume gone", Docker: "shop_gone", Held: held, Service: "gone"}}})
+		if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {
+			t.Errorf("held %t: %v", held, err)
+		}
+		s.wantQuiet()
+	}
+}
+
 func TestReadingRecoversNothing(t *testing.T) {
 	s := newShop(t)
 	app := s.down("app")

@@ -212,7 +212,9 @@ func (a *App) recoverVolumes(ctx context.Context, h *host, j *state.Journal, bac
 	}
 	defer l.Close()
 	for len(j.Volumes) > 0 {
-		if v := j.Volumes[0]; v.Held && !v.Keep {
+		// Also where nothing was to run upon it: after the kill somebody may have
+		// started a service again, or the Engine has.
+		if v := j.Volumes[0]; !v.Keep && !v.NoStop {
 			if err := a.quiesceUsers(ctx, h, j, v); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/delay"
+	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/dump"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
@@ -475,7 +476,7 @@ func (r *restore) forgetHeld(entry state.VolumeRestore) {
 // The journal knows of it, and has it started again.
 func (a *App) quiesceUsers(ctx context.Context, h *host, j *state.Journal, v state.VolumeRestore) error {
 	users, err := h.engine.VolumeUsers(ctx, v.Docker)
-	if err != nil {
+	if err != nil && !errors.Is(err, docker.ErrNoVolume) { // of one that is gone nobody is a user
 		return err
 	}
 	for _, c := range users {

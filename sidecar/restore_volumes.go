@@ -50,7 +50,7 @@ func (r *restore) torn() bool {
 func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err error) {
 	it, _ := r.plan.Item(key)
 	src := r.sources[key]
-	entry := state.VolumeRestore{ID: r.id, Key: it.Key, Docker: it.Volume.Docker}
+	entry := state.VolumeRestore{ID: r.id, Key: it.Key, Docker: it.Volume.Docker, NoStop: r.plan.NoStop}
 	if !r.plan.NoStop {
 		if err := r.unused(ctx, it.Volume.Docker); err != nil {
 			return err

@@ -67,6 +67,8 @@ type VolumeRestore struct {
 	Keep bool `json:"keep,omitempty"`
 	// Service is the one whose files they are, where it ran before.
 	Service string `json:"service,omitempty"`
+	// NoStop says that its users were to go on meanwhile.
+	NoStop bool `json:"no_stop,omitempty"`
 }
 
 // DatabaseRestore is a database that a restore is replacing.
