@@ -179,6 +179,9 @@ func (r *run) copyFile(ctx context.Context, it plan.Item, f dump.File) (_ *repos
 	for _, table := range copied.Info.Unchecked {
 		r.warnItem(it.Key, fmt.Sprintf("table %q takes what only its own program has, and could not be checked in full", table))
 	}
+	if row := copied.Info.Loose; row != "" {
+		r.warnItem(it.Key, "it has rows that its own rules forbid, and is saved as it is: "+row)
+	}
 	// Pages change in place, so that pages are stored once.
 	file := r.writer.NewFile(repository.CutPages)
 	proof := f.NewProof()

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -53,11 +54,11 @@ func (s *Summary) look(ctx context.Context, conn *sql.Conn, quick bool) error {
 	if quick {
 		check = "quick_check"
 	}
-	problem, err := ask(ctx, conn, "PRAGMA "+check+"(1)")
+	err := s.ask(ctx, conn, fmt.Sprintf("PRAGMA %s(%d)", check, maxLoose), maxLoose)
 	if err != nil && lacksProgram(err) {
+		s.Problem = ""
 		return s.lookApart(ctx, conn, check)
 	}
-	s.Problem = problem
 	return err
 }
 
@@ -80,7 +81,7 @@ func (s *Summary) lookApart(ctx context.Context, conn *sql.Conn, check string) e
 		return err
 	}
 	for _, table := range names {
-		problem, err := ask(ctx, conn, "PRAGMA "+check+`("`+strings.ReplaceAll(table, `"`, `""`)+`")`)
+		err := s.ask(ctx, conn, "PRAGMA "+check+`("`+strings.ReplaceAll(table, `"`, `""`)+`")`, maxLooseApart)
 		switch {
 		case err != nil && lacksProgram(err):
 			if len(s.Unchecked) < maxTold {
@@ -88,8 +89,7 @@ func (s *Summary) lookApart(ctx context.Context, conn *sql.Conn, check string) e
 			}
 		case err != nil:
 			return err
-		case problem != "":
-			s.Problem = problem
+		case s.Problem != "":
 			return nil
 		}
 	}
@@ -112,16 +112,56 @@ func tables(ctx context.Context, conn *sql.Conn) (names []string, err error) {
 	return names, rows.Err()
 }
 
-// ask runs a check and gives the first thing that it says, unless all is well.
-func ask(ctx context.Context, conn *sql.Conn, query string) (string, error) {
-	var said string
-	if err := conn.QueryRowContext(ctx, query).Scan(&said); err != nil {
-		return "", err
+// How many rows that break a rule of their table are passed over, to find what is
+// damaged behind them. Of a single table SQLite tells no more.
+const (
+	maxLoose      = 100_000
+	maxLooseApart = 100
+)
+
+// ask runs a check, which tells at most so much, and notes the first damage that
+// it finds.
+func (s *Summary) ask(ctx context.Context, conn *sql.Conn, query string, most int) error {
+	rows, err := conn.QueryContext(ctx, query)
+	if err != nil {
+		return err
 	}
-	if said == "ok" {
-		return "", nil
+	defer rows.Close()
+	n := 0
+	for ; rows.Next(); n++ {
+		var said string
+		switch err := rows.Scan(&said); {
+		case err != nil:
+			return err
+		case said == "ok":
+		case !isLoose(said):
+			s.Problem = shorten(said)
+			return nil
+		case s.Loose == "":
+			s.Loose = shorten(said)
+		}
 	}
-	return shorten(said), nil
+	switch {
+	case rows.Err() != nil:
+		return rows.Err()
+	case n == 0:
+		return errors.New("the check has said nothing")
+	case n >= most:
+		s.Problem = fmt.Sprintf("%s, and %d more such rows, so that the rest was not looked at", s.Loose, n-1)
+	}
+	return nil
+}
+
+// isLoose says whether a check has found a value that its own table forbids,
+// which a program can bring about: it is stored as well as any other.
+func isLoose(said string) bool {
+	for _, begins := range []string{"NULL value in ", "NUMERIC value in ", "TEXT value in ", "CHECK constraint failed in "} {
+		if strings.HasPrefix(said, begins) {
+			return true
+		}
+	}
+	kind, _, ok := strings.Cut(said, " value in ")
+	return ok && strings.HasPrefix(kind, "non-") && !strings.Contains(kind, " ")
 }
 
 func shorten(s string) string {

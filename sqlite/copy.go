@@ -36,6 +36,9 @@ type Summary struct {
 	// Unchecked are tables of which a part could not be checked, for they take
 	// functions, collations or modules that only their program has.
 	Unchecked []string `json:"unchecked,omitempty"`
+	// Loose is the first row that breaks a rule of its own table, such as NOT
+	// NULL: the file is whole, and a copy is as good as it.
+	Loose string `json:"loose,omitempty"`
 }
 
 // Copy makes the new file to of the database from, as of one moment, by

@@ -348,3 +348,40 @@ func TestAPipeIsNotWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsThatBreakTheirOwnRulesAreNoDamage: a program can bring them about, and
+// a database with them is to be saved all the same. What is damaged is found
+// behind them.
+func TestRowsThatBreakTheirOwnRulesAreNoDamage(t *testing.T) {
+	path, db := made(t, "delete")
+	db.SetMaxOpenConns(1) // pragmas are of a connection
+	for _, q := range []string{
+		"CREATE TABLE rules (a INTEGER, b TEXT)",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 300) INSERT INTO rules SELECT NULL, '7' FROM n",
+		// As programs do that change a column, which takes a new table otherwise.
+		"PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = 'CREATE TABLE rules (a INTEGER NOT NULL, b INTEGER)' WHERE name = 'rules'", "PRAGMA writable_schema = RESET",
+	} {
+		if _, err := db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, quick := range []bool{false, true} {
+		s, err := Check(t.Context(), path, quick)
+		if err != nil || s.Problem != "" || s.Loose != "NULL value in rules.a" {
+			t.Errorf("quick %t: %+v, %v", quick, s, err)
+		}
+	}
+	// A row that its index does not know, behind all of these.
+	for _, q := range []string{
+		"CREATE TABLE zz (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO zz VALUES (1, 7), (2, 8)", "CREATE INDEX zzn ON zz (n)",
+		"PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = 'CREATE INDEX zzn ON zz (id)' WHERE name = 'zzn'", "PRAGMA writable_schema = RESET",
+	} {
+		if _, err := db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Check(t.Context(), path, false)
+	if err != nil || !strings.Contains(s.Problem, "zzn") {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

@@ -32,6 +32,8 @@ type Database struct {
 	// tables that only their own program could check in full.
 	Problem   string   `json:"problem,omitempty"`
 	Unchecked []string `json:"unchecked,omitempty"`
+	// Loose is the first row that breaks a rule of its own table.
+	Loose string `json:"loose,omitempty"`
 	// Size is that of the copy, in bytes. UID, GID and Mode are the file's own.
 	Size int64  `json:"size"`
 	UID  uint32 `json:"uid"`
