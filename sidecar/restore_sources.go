@@ -60,6 +60,9 @@ func (r *restore) chooseSources(ctx context.Context) (sources []plan.Source, war
 		sources = append(sources, plan.Source{Snapshot: src.snapshot.ID.String(), Time: src.snapshot.Snapshot.Time.In(r.app.Settings.Location), Item: src.item})
 	}
 	problems = r.notFound(newest.Started, items)
+	if len(r.opt.Paths) == 0 {
+		warnings = append(warnings, r.lacking(sources)...)
+	}
 	sources, faults, err := r.narrow(ctx, sources)
 	return r.beside(sources), warnings, append(problems, faults...), err
 }
