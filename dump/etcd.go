@@ -30,7 +30,8 @@ type EtcdFacts struct {
 	Members  int      `json:"members"`           // of its cluster, itself included
 	Dir      string   `json:"dir"`               // its data directory, as the server sees it
 	WALDir   string   `json:"wal_dir,omitempty"` // where that is not in Dir
-	Revision int64    `json:"-"`                 // of its keys
+	// Revision is that of its keys, before they were dumped; 0: not recorded.
+	Revision int64 `json:"revision,omitempty"`
 }
 
 // Check refuses a choice of databases, and of a user: only root may save a

@@ -60,13 +60,18 @@ func (e *EtcdFacts) errMembers() error {
 // Fits is nothing that the proof could say: etcdctl checks the sum again.
 func (Etcd) Fits(Proof, Facts, *Facts) error { return nil }
 
-// Came is asked of a server that answers, and lets root in.
-func (Etcd) Came(_ Proof, now Facts) ([]string, error) {
-	if now.Etcd == nil {
+// Came is asked of a server that answers, and lets root in. A revision never
+// goes back, so that one which has less than when it was dumped has come up with
+// other data.
+func (Etcd) Came(_ Proof, dumped, now Facts) ([]string, error) {
+	if now.Etcd == nil || dumped.Etcd == nil {
 		return nil, errNotEtcd
 	}
 	if now.Etcd.Members != 1 {
 		return nil, fmt.Errorf("the server came up in a cluster of %d members, and not with the restored data: look at its log", now.Etcd.Members)
+	}
+	if now.Etcd.Revision < dumped.Etcd.Revision {
+		return nil, fmt.Errorf("the server came up with revision %d of its keys, the dump has %d at least: it keeps its files in %s; look at its log", now.Etcd.Revision, dumped.Etcd.Revision, now.Etcd.Dir)
 	}
 	return nil, nil
 }

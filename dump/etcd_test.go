@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"hash/fnv"
 	"slices"
@@ -133,11 +134,37 @@ func TestEtcdPlace(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := (Etcd{}).Came(nil, dumped); err != nil {
+	if _, err := (Etcd{}).Came(nil, dumped, dumped); err != nil {
 		t.Error(err)
 	}
-	if _, err := (Etcd{}).Came(nil, several); err == nil {
+	if _, err := (Etcd{}).Came(nil, dumped, several); err == nil {
 		t.Error("it came up in its old cluster, and nobody minds")
+	}
+}
+
+// TestEtcdCame: a server that has made itself new files, wherever it looks for
+// them, is no restored one.
+func TestEtcdCame(t *testing.T) {
+	at := func(revision string) Facts { return etcdFactsOf(t, `"revision":4`, `"revision":`+revision) }
+	for _, c := range []struct {
+		name        string
+		dumped, now Facts
+		good        bool
+	}{
+		{"the same", at("70"), at("70"), true}, {"dumped while it was written to", at("70"), at("75"), true},
+		{"new and empty", at("70"), at("1"), false}, {"one is missing", at("70"), at("69"), false}, {"of an earlier version", at("0"), at("1"), true},
+	} {
+		stored, err := json.Marshal(c.dumped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var dumped Facts
+		if err := json.Unmarshal(stored, &dumped); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (Etcd{}).Came(nil, dumped, c.now); (err == nil) != c.good {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 

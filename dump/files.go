@@ -21,8 +21,9 @@ type FileEngine interface {
 	Fits(proof Proof, dumped Facts, target *Facts) error
 
 	// Came says whether a server that was started upon the files has what the
-	// proof has seen, and what there is to note about it. ErrLoading: not yet.
-	Came(proof Proof, now Facts) (notes []string, err error)
+	// proof has seen, or what was recorded of the one that was dumped, and what
+	// there is to note about it. ErrLoading: not yet.
+	Came(proof Proof, dumped, now Facts) (notes []string, err error)
 }
 
 // Placement says where a dump goes.

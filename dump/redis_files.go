@@ -47,7 +47,7 @@ func (Redis) Fits(proof Proof, dumped Facts, target *Facts) error {
 // Came compares the keys that the server has with those in the file. Of
 // servers that say how many they loaded it is exact; with others, keys may
 // have expired, and somebody may have written already.
-func (Redis) Came(proof Proof, now Facts) ([]string, error) {
+func (Redis) Came(proof Proof, _, now Facts) ([]string, error) {
 	rdb, ok := proof.(*rdbProof)
 	if !ok || now.Redis == nil {
 		return nil, errNotRedis

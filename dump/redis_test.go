@@ -184,16 +184,16 @@ func TestRedisCame(t *testing.T) {
 		{"it loaded something else", now(21, 5, 0), false, ""}, {"it does not say", now(21, -1, -1), true, ""}, {"it does not count so", now(20, 0, 0), true, "1 of 21"},
 		{"too few", now(18, -1, -1), false, ""}, {"nothing", now(0, 0, 0), false, ""}, {"it does not say, and somebody writes", now(22, -1, -1), true, "writes already"},
 	} {
-		notes, err := Redis{}.Came(p, c.now)
+		notes, err := Redis{}.Came(p, Facts{}, c.now)
 		if (err == nil) != c.ok || !strings.Contains(strings.Join(notes, " "), c.note) || c.note == "" && notes != nil {
 			t.Errorf("%s: %q, %v", c.name, notes, err)
 		}
 	}
-	if _, err := (Redis{}).Came(p, Facts{Redis: &RedisFacts{Loading: true}}); !errors.Is(err, ErrLoading) {
+	if _, err := (Redis{}).Came(p, Facts{}, Facts{Redis: &RedisFacts{Loading: true}}); !errors.Is(err, ErrLoading) {
 		t.Errorf("loading: %v", err)
 	}
 	empty, _ := judgeRDB(summed([]byte("REDIS0010\xff")), 9)
-	if _, err := (Redis{}).Came(empty, now(0, 0, 0)); err != nil {
+	if _, err := (Redis{}).Came(empty, Facts{}, now(0, 0, 0)); err != nil {
 		t.Errorf("an empty dump: %v", err)
 	}
 }

@@ -188,10 +188,16 @@ func slapdSteps(conf, file string, n int, dirs []string) []Step {
 func (Slapd) Fits(Proof, Facts, *Facts) error { return nil }
 
 // Came is asked of a server that answers. That every entry is there was counted
-// before it was started.
-func (Slapd) Came(_ Proof, now Facts) ([]string, error) {
-	if now.Slapd == nil {
+// before it was started, so that what is left is whether it looks there: one
+// that keeps its configuration elsewhere has made itself a new one.
+func (Slapd) Came(_ Proof, dumped, now Facts) ([]string, error) {
+	if now.Slapd == nil || dumped.Slapd == nil {
 		return nil, errNotSlapd
+	}
+	for _, d := range dumped.Slapd.Databases {
+		if !slices.ContainsFunc(now.Slapd.Databases, func(n SlapdDatabase) bool { return n.Suffix == d.Suffix && n.Dir == d.Dir }) {
+			return nil, fmt.Errorf("the server came up without the database %q in %s, which the dump holds: its configuration is in %s, look whether it has made itself a new one", d.Suffix, d.Dir, now.Slapd.Config)
+		}
 	}
 	return nil, nil
 }

@@ -193,7 +193,7 @@ func (SQLite) Fits(proof Proof, _ Facts, _ *Facts) error {
 
 // Came says whether the file that was put in place is the one that was proven,
 // and passes its check there.
-func (SQLite) Came(proof Proof, now Facts) ([]string, error) {
+func (SQLite) Came(proof Proof, _, now Facts) ([]string, error) {
 	p, ok := proof.(*sqliteProof)
 	if !ok || now.SQLite == nil || len(now.SQLite.Files) != 1 || now.SQLite.Files[0].Checked == nil {
 		return nil, errNotSQLite

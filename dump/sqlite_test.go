@@ -127,11 +127,11 @@ func TestSQLiteCameOrNot(t *testing.T) {
 	proof := SQLite{}.Judge(RoleDatabase, "")
 	proof.Write(sqliteOf(4096, 3))
 	now := func(c *CheckedFile) Facts { return Facts{SQLite: &SQLiteFacts{Files: []SQLiteFile{{Checked: c}}}} }
-	if _, err := (SQLite{}).Came(proof, now(&CheckedFile{Pages: 3, PageSize: 4096})); err != nil {
+	if _, err := (SQLite{}).Came(proof, Facts{}, now(&CheckedFile{Pages: 3, PageSize: 4096})); err != nil {
 		t.Error(err)
 	}
 	for _, c := range []*CheckedFile{nil, {Pages: 3, PageSize: 4096, Problem: "row 1 missing"}, {Pages: 2, PageSize: 4096}} {
-		if _, err := (SQLite{}).Came(proof, now(c)); err == nil {
+		if _, err := (SQLite{}).Came(proof, Facts{}, now(c)); err == nil {
 			t.Errorf("%+v came", c)
 		}
 	}

@@ -81,7 +81,7 @@ func (r *restore) confirmAlone(ctx context.Context, key string) error {
 // checkAlone checks the file and lets go of the old one.
 func (r *restore) checkAlone(ctx context.Context, key string, p *placedDump) (err error) {
 	it, _ := r.plan.Item(key)
-	engine, _, err := dumpedFacts(r.sources[key].item)
+	engine, dumped, err := dumpedFacts(r.sources[key].item)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (r *restore) checkAlone(ctx context.Context, key string, p *placedDump) (er
 		return err
 	}
 	now := dump.Facts{SQLite: &dump.SQLiteFacts{Files: []dump.SQLiteFile{{Checked: &dump.CheckedFile{Pages: info.Pages, PageSize: info.PageSize, Problem: info.Problem}}}}}
-	notes, err := files.Came(r.proofs[key], now)
+	notes, err := files.Came(r.proofs[key], dumped, now)
 	if err != nil {
 		return err
 	}

@@ -275,6 +275,10 @@ func (r *restore) came(ctx context.Context, service, key string, out *RestoredIt
 	if !ok || !isFiles {
 		return fmt.Errorf("service %q has no engine that restores files", service)
 	}
+	_, dumped, err := dumpedFacts(r.sources[key].item)
+	if err != nil {
+		return err
+	}
 	limit := r.app.Settings.ReadyTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("service %q had not loaded its data after %s: look at \"docker compose logs %s\"", service, limit, service))
 	defer cancel()
@@ -287,7 +291,7 @@ func (r *restore) came(ctx context.Context, service, key string, out *RestoredIt
 		facts, err := r.app.probe(ctx, r.host, engine, dump.Request{Service: service, User: r.userOf(service), Argv: r.found.argvOf(service)}, container)
 		if err == nil {
 			var notes []string
-			if notes, err = files.Came(r.proofs[key], facts); !errors.Is(err, dump.ErrLoading) {
+			if notes, err = files.Came(r.proofs[key], dumped, facts); !errors.Is(err, dump.ErrLoading) {
 				out.Notes = append(out.Notes, notes...)
 				return err
 			}
