@@ -1,13 +1,19 @@
 package dump
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 )
 
 // maxLDIFLine is how long a line may be; slapcat folds lines at 78 bytes.
 const maxLDIFLine = 64 << 10
+
+// ldifOpening begins the remark before the entries of a database, which may be
+// none. A dump without it has some.
+const ldifOpening = "# the entries of database "
 
 // ldifProof reads LDIF as slapcat writes it: records of lines, each of which
 // begins with a dn, has an object class and a structural one, and ends with an
@@ -22,6 +28,9 @@ type ldifProof struct {
 	last    string
 	err     error
 	size    int64
+	// mayLack says that there need be no entry, where the remark says that they
+	// have been asked for: a directory in which nothing is yet.
+	mayLack, asked bool
 }
 
 const (
@@ -30,7 +39,9 @@ const (
 	ldifBoth = ldifClass | ldifStructural
 )
 
-func newLDIFProof() *ldifProof { return &ldifProof{} }
+// newLDIFProof is the proof for a configuration, or for the entries of a
+// database.
+func newLDIFProof(role Role) *ldifProof { return &ldifProof{mayLack: role == RoleDatabase} }
 
 func (p *ldifProof) Write(b []byte) (int, error) {
 	p.size += int64(len(b))
@@ -77,6 +88,7 @@ func (p *ldifProof) take(line []byte) {
 			p.fail("it goes on with what was not begun")
 		}
 	case line[0] == '#' && !p.in && len(p.head) == 0:
+		p.asked = p.asked || p.n == 0 && bytes.HasPrefix(line, []byte(ldifOpening))
 	default:
 		p.decide()
 		p.begin(append(p.head, line...))
@@ -153,7 +165,7 @@ func (p *ldifProof) Finish() error {
 		return ErrEmptyDump
 	case len(p.line) > 0 || len(p.head) > 0 || p.in:
 		return fmt.Errorf("%w: its last entry has no end", ErrCutDump)
-	case p.entries == 0:
+	case p.entries == 0 && !(p.mayLack && p.asked):
 		return fmt.Errorf("%w: it holds no entry", ErrBadDump)
 	}
 	return nil
@@ -161,3 +173,40 @@ func (p *ldifProof) Finish() error {
 
 // Summary says how many entries there are.
 func (p *ldifProof) Summary() string { return fmt.Sprintf("%d entries", p.entries) }
+
+// withoutRemark leaves out the remark before the entries, which slapadd does not
+// take for itself alone.
+func withoutRemark(r io.Reader) io.Reader { return &remarkFilter{from: bufio.NewReader(r)} }
+
+// remarkFilter is a dump from its second line on, where the first is our remark.
+type remarkFilter struct {
+	from *bufio.Reader
+	over bool // the first line has been looked at
+	err  error
+}
+
+func (f *remarkFilter) Read(p []byte) (int, error) {
+	if !f.over {
+		f.over, f.err = true, f.skip()
+	}
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.from.Read(p)
+}
+
+// skip reads the remark, if there is one, to its end.
+func (f *remarkFilter) skip() error {
+	head, err := f.from.Peek(len(ldifOpening))
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if string(head) != ldifOpening {
+		return nil // also what is too short for it
+	}
+	for {
+		if c, err := f.from.ReadByte(); err != nil || c == '\n' {
+			return err
+		}
+	}
+}

@@ -26,7 +26,7 @@ empty:
 `
 
 func ldifOf(text string, pieces int) (*ldifProof, error) {
-	p := newLDIFProof()
+	p := newLDIFProof(RoleDatabase)
 	for b := []byte(text); len(b) > 0; {
 		n := min(pieces, len(b))
 		p.Write(b[:n])

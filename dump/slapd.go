@@ -74,7 +74,7 @@ func (s Slapd) Files(req Request, facts Facts) ([]File, error) {
 				Argv: shell(slapdDump, facts.Slapd.Config, number), Gate: true,
 				Show: "slapcat -F " + facts.Slapd.Config + " -n " + number + " -g",
 			},
-			NewProof: func() Proof { return newLDIFProof() },
+			NewProof: func() Proof { return newLDIFProof(role) },
 		}
 	}
 	// The roles tell the two kinds apart. That of the configuration is not the
@@ -93,7 +93,7 @@ var errNotSlapd = errors.New("nothing is recorded of the configuration")
 func (Slapd) Skipped(Request, Facts) []string { return nil }
 
 // Judge is the proof for each file.
-func (Slapd) Judge(Role, string) Proof { return newLDIFProof() }
+func (Slapd) Judge(role Role, _ string) Proof { return newLDIFProof(role) }
 
 // Ready succeeds when the server answers.
 func (Slapd) Ready() Command {
@@ -174,7 +174,7 @@ func slapdSteps(conf, file string, n int, dirs []string) []Step {
 	number := strconv.Itoa(n)
 	return []Step{
 		{
-			Name: "load", Cause: "its directory is empty", Input: InputDump, File: file,
+			Name: "load", Cause: "its directory is empty", Input: InputDump, File: file, Filter: withoutRemark,
 			Command: Command{Argv: shell(slapdLoad, append([]string{conf, number}, dirs...)...), Stdin: true, Show: "slapadd -F " + conf + " -n " + number},
 		},
 		{

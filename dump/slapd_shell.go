@@ -23,12 +23,13 @@ fi
 
 // slapdProbe writes NUL-terminated fields, of which the first of each record
 // is its kind. Of the configuration it passes on what says which databases
-// there are and where, and no password.
+// there are and where, and no password; nor does it when slapcat fails half-way,
+// for what that has written by then holds those of the databases.
 const slapdProbe = slapdFind + `if [ -z "$conf" ]; then
   echo "no directory with a configuration (cn=config) is there" >&2; exit 3
 fi
 version=$(slapd -VV 2>&1 | sed -n 's/.*slapd \([0-9][0-9.]*\).*/\1/p' | head -n 1)
-said=$(slapcat -F "$conf" -n 0 -o ldif-wrap=no -a '(objectClass=olcDatabaseConfig)' 2>&1) || { printf '%s\n' "$said" | tail -n 20 >&2; exit 4; }
+said=$(slapcat -F "$conf" -n 0 -o ldif-wrap=no -a '(objectClass=olcDatabaseConfig)') || exit 4
 printf 'version\000%s\000conf\000%s\000' "$version" "$conf"
 printf 'databases\000%s\000' "$(printf '%s\n' "$said" | grep -E '^(dn|olcDatabase|olcSuffix|olcDbDirectory)::? |^$')"
 real=$(cd "$conf" 2>/dev/null && pwd -P) && printf 'dir\000%s\000' "$real"
@@ -36,8 +37,11 @@ free=$(df -Pk "$conf" 2>/dev/null) && printf 'df\000%s\000' "$free"
 printf 'end\000'
 `
 
-// slapdDump writes one database, $1, in the order in which it can be added.
-const slapdDump = slapdFind + `exec slapcat -F "$conf" -n "$1" -g
+// slapdDump writes one database, $1, in the order in which it can be added. Of
+// one without entries slapcat writes nothing, so that a remark comes first,
+// which says that it has been asked.
+const slapdDump = slapdFind + `if [ "$1" != 0 ]; then printf '%s%s\n' '` + ldifOpening + `' "$1"; fi
+exec slapcat -F "$conf" -n "$1" -g
 `
 
 // slapdLoad reads one database, $1, from standard input into directories that
@@ -58,8 +62,14 @@ done
 
 // slapdCount compares how many entries there are in one database, $1, with
 // those of the dump on standard input.
+// What a slapcat has written that failed is not to be taken for what there is.
 const slapdCount = slapdFind + `want=$(grep -c '^dn:')
-have=$(slapcat -F "$conf" -n "$1" -g -o ldif-wrap=no | grep -c '^dn:')
+set -- $({ slapcat -F "$conf" -n "$1" -g -o ldif-wrap=no && echo whole; } | sed -n -e 's/^dn:.*/dn/p' -e '/^whole$/p' | uniq -c)
+case "$*" in
+*" dn 1 whole") have=$1 ;;
+"1 whole") have=0 ;;
+*) exit 4 ;;
+esac
 [ "$want" = "$have" ] && exit 0
 echo "$have of $want entries are in the database" >&2
 exit 5

@@ -182,6 +182,21 @@ func TestSlapdRoundTrips(t *testing.T) {
 		s.up("ldap", "app")
 		s.ready()
 	})
+	t.Run("a database without entries", func(t *testing.T) {
+		s := s.inTest(t)
+		s.ldap(`ldapdelete -r $bind dc=example,dc=org`)
+		report := s.backup()
+		if state, text := report.item("dump", "ldap", "all"); state != "good" {
+			t.Fatalf("%s %s", state, text)
+		}
+		s.ready()
+		s.ldap(`printf 'dn: dc=example,dc=org\nobjectClass: domain\ndc: example\n' | ldapadd $bind`)
+		s.mustRestore(report.Snapshot, "--service", "ldap")
+		if out := s.try(`ldapsearch $bind -b dc=example,dc=org`); out.code != 32 {
+			t.Errorf("what was made later is there: %s", out)
+		}
+		s.settled()
+	})
 	t.Run("programs that are missing", func(t *testing.T) {
 		s := s.inTest(t)
 		must(t, "docker", "exec", s.containerID("ldap"), "mv", "/usr/sbin/slapcat", "/usr/sbin/gone")
