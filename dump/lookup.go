@@ -1,5 +1,21 @@
 package dump
 
+// What engines are beside an Engine. It is asked for when the program runs, and
+// one that has lost a method would be taken for something else then.
+var (
+	_ FileEngine     = Etcd{}
+	_ FileEngine     = Neo4j{}
+	_ FileEngine     = Redis{}
+	_ FileEngine     = Slapd{}
+	_ VolumeEngine   = SQLite{}
+	_ OfflineEngine  = Neo4j{}
+	_ OfflineEngine  = Slapd{}
+	_ InPlace        = Mongo{}
+	_ InPlace        = ShellCommand{}
+	_ RestoreChecker = ShellCommand{}
+	_ Renamer        = Postgres{}
+)
+
 // Lookup finds an engine by the name that the label gives.
 func Lookup(name string) (Engine, bool) {
 	switch name {

@@ -168,7 +168,7 @@ func (Neo4j) Place(dumped Facts, target *Facts) (Placement, error) {
 func (Neo4j) Fits(Proof, Facts, *Facts) error { return nil }
 
 // Came is asked of a server whose databases are online.
-func (Neo4j) Came(_ Proof, now Facts) ([]string, error) {
+func (Neo4j) Came(_ Proof, _, now Facts) ([]string, error) {
 	if now.Neo4j == nil {
 		return nil, errNotNeo4j
 	}
