@@ -212,6 +212,38 @@ func TestNobodyRunsUponAVolumeThatIsPutRight(t *testing.T) {
 	}
 }
 
+// TestNoHelperWritesToAVolumeThatIsPutRight: one that outlived its restore and
+// cannot be removed might be filling what is being emptied.
+func TestNoHelperWritesToAVolumeThatIsPutRight(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		s := newShop(t)
+		s.service("app", nil, "data")
+		s.f.AddContainer(dockertest.Container{Name: "double", Image: "img", ImageID: "img", Mounts: []dockertest.Mount{{Volume: "shop_data", Target: "/data", ReadOnly: readOnly}},
+			Labels: map[string]string{compose.LabelHelper: "r1", labelProject: "shop", labelOwner: "0123", labelState: stateOf(s.host())}})
+		s.journal(state.Journal{Run: "r1", Volumes: []state.VolumeRestore{{ID: "r1", Key: "volume data", Docker: "shop_data"}}})
+		began := false
+		s.f.Command("/ripplebak", func(ctx context.Context, p *dockertest.Process) int {
+			began = true
+			return s.helper(ctx, p)
+		})
+		s.f.Fail(dockertest.Fault{Call: "DELETE /containers/{id}", Status: 500, Message: "device or resource busy"})
+		err := s.app.recoverNow(t.Context())
+		if readOnly {
+			if err != nil || !began {
+				t.Errorf("a helper that only reads is in the way: %v", err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "docker rm -f double") || began {
+			t.Errorf("the volume was put right under a helper that writes (%t): %v", began, err)
+		}
+		if err := s.app.recoverNow(t.Context()); err != nil || !began {
+			t.Errorf("once it can be removed: %v", err)
+		}
+		s.wantQuiet()
+	}
+}
+
 // TestVolumeThatIsGoneIsNoHindrance: whoever removes it has given up its data.
 func TestVolumeThatIsGoneIsNoHindrance(t *testing.T) {
 	for _, held := range []bool{false, true} {

@@ -485,6 +485,9 @@ func (a *App) quiesceUsers(ctx context.Context, h *host, j *state.Journal, v sta
 	}
 	for _, c := range users {
 		_, isHelper := c.Labels[compose.LabelHelper]
+		if isHelper && c.Running && writes(c, v.Docker) && !a.ownerLives(ctx, h, c.Labels[labelOwner]) {
+			return fmt.Errorf("container %s of the restore that was interrupted may still write to the volume %s, and could not be removed: remove it with \"docker rm -f %s\"", c.Name, v.Docker, c.Name)
+		}
 		if !c.Running || isHelper || c.ID == h.selfID() || c.Labels[compose.LabelSidecar] == "true" {
 			continue
 		}
