@@ -135,7 +135,7 @@ func (f *FileWriter) room(want int) ([]byte, error) {
 // usual is the size of buffer that a large file needs.
 func (f *FileWriter) usual() int {
 	if f.cut == CutFile {
-		return chunkBuffer
+		return 2 * chunkBuffer
 	}
 	return pageBuffer
 }
@@ -193,7 +193,7 @@ func (f *FileWriter) cutOff(n int) error {
 	f.buf, f.scan, f.large = nil, fileScan{}, true
 	w := f.content.w
 	if rest := buf.data[n:]; len(rest) > 0 {
-		f.buf = w.r.buffers.get(max(chunkBuffer, len(rest)+scanStep))
+		f.buf = w.r.buffers.get(max(f.usual(), len(rest)+scanStep))
 		f.buf.data = append(f.buf.data, rest...)
 	}
 	if n == zeroRun && leadingZeros(buf.data[:n]) == n {

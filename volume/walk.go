@@ -19,6 +19,7 @@ type Walk struct {
 	sendErr error // set when sending is done
 
 	spool   *spool // nil: none
+	ahead   *ahead // nil: with a spool, which is that and more
 	pumping sync.WaitGroup
 
 	drained   chan struct{}
@@ -62,7 +63,9 @@ func (p *Peer) Walk(ctx context.Context, req WalkRequest, known KnownSource, spo
 	w.unsend = cancel
 	w.sending.Go(func() { w.send(sendCtx, known) })
 	if sp == nil {
-		w.rx = newReceiver(c.stream)
+		w.ahead = newAhead(c.stream)
+		w.rx = newReceiver(w.ahead)
+		w.pumping.Go(w.ahead.fill)
 		return w, nil
 	}
 	w.rx = newReceiver(sp)
@@ -186,6 +189,9 @@ func (w *Walk) release(whole bool) {
 		var remote *RemoteError
 		if !whole && !errors.As(w.rx.err, &remote) {
 			w.call.conn.conn.Close()
+		}
+		if w.ahead != nil {
+			w.ahead.stop()
 		}
 		w.sending.Wait()
 		w.pumping.Wait()
