@@ -108,10 +108,43 @@ func (e *Engine) startHelper(ctx context.Context, spec HelperSpec, mounts []moun
 	})
 }
 
+// createEnds is how long the answer to a create is waited for when the context
+// ends meanwhile: without it nobody could remove the container, which would keep
+// its volumes in use.
+const createEnds = 3 * time.Second
+
+// linger is a context that ends so much later than ctx does, or when end is
+// called, which it must be.
+func linger(ctx context.Context, limit time.Duration) (longer context.Context, end func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-longer.Done():
+			return
+		case <-ctx.Done():
+		}
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		select {
+		case <-longer.Done():
+		case <-t.C:
+			cancel(context.Cause(ctx))
+		}
+	}()
+	return longer, func() {
+		cancel(context.Canceled)
+		<-over
+	}
+}
+
 // startCreated creates and starts a container that mounts the volumes. Of one
 // that could not be started nothing is left.
 func (e *Engine) startCreated(ctx context.Context, volumes []string, implicit string, create func(context.Context) (string, error)) (*Helper, error) {
-	id, err := create(ctx)
+	lasting, end := linger(ctx, createEnds)
+	id, err := create(lasting)
+	end()
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +202,9 @@ func (e *Engine) HasPath(ctx context.Context, spec HelperSpec, p string) (bool, 
 	if err != nil {
 		return false, fmt.Errorf("look for %s on the host: %w", p, err)
 	}
-	id, err := e.createHelper(ctx, spec, mounts, helperLimits{})
+	lasting, end := linger(ctx, createEnds)
+	id, err := e.createHelper(lasting, spec, mounts, helperLimits{})
+	end()
 	var missing *NoPathError
 	switch {
 	case errors.As(err, &missing):

@@ -192,6 +192,45 @@ func TestHelperStartIsCancelled(t *testing.T) {
 	}
 }
 
+// TestHelperCreatedInVainIsRemoved: the context ends while the Engine makes the
+// container, which it does all the same.
+func TestHelperCreatedInVainIsRemoved(t *testing.T) {
+	f, e := fake(t)
+	f.AddImage("img", nil)
+	f.AddContainer(dockertest.Container{Name: "of", Image: "img", ImageID: "img"})
+	of, err := e.Inspect(t.Context(), "of")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, start := range map[string]func(context.Context) (*docker.Helper, error){
+		"helper": func(ctx context.Context) (*docker.Helper, error) {
+			return e.StartHelper(ctx, docker.HelperSpec{Image: "img", Argv: []string{"helper"}})
+		},
+		"double": func(ctx context.Context) (*docker.Helper, error) {
+			return e.StartDouble(ctx, docker.DoubleSpec{Of: of})
+		},
+		"look": func(ctx context.Context) (*docker.Helper, error) {
+			_, err := e.HasPath(ctx, docker.HelperSpec{Image: "img", Argv: []string{"helper"}}, t.TempDir())
+			if err == nil { // the answer has come in time
+				err = ctx.Err()
+			}
+			return nil, err
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		f.BeforeCreate(func() {
+			cancel()
+			time.Sleep(100 * time.Millisecond) // so that who called it has left
+		})
+		_, err := start(ctx)
+		wantIs(t, err, context.Canceled)
+		time.Sleep(300 * time.Millisecond) // the Engine is done by then
+		if left := f.Containers(); len(left) != 1 {
+			t.Errorf("%s: left behind: %+v", name, left)
+		}
+	}
+}
+
 func TestF48_HelperCarriesNothingButWhatItWasGiven(t *testing.T) {
 	t.Setenv("RIPPLEBAK_PASSWORD", "planted-secret")
 	f, e := fake(t)
