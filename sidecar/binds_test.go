@@ -182,6 +182,32 @@ func TestHostPathsComeBackWhenNamed(t *testing.T) {
 	s.wantQuiet()
 }
 
+// A service that mounts a part of a path of the host is not that path's name.
+func TestHostPathIsNotNamedByAServiceThatMountsAPartOfIt(t *testing.T) {
+	s := newShop(t)
+	home := s.path("host", "home")
+	s.hostFile("one", "host", "home", "app", "a")
+	s.hostFile("one", "host", "home", "letter")
+	s.app.Settings.HostPaths = []string{home}
+	s.bound("app", map[string]string{"binds": "/data"}, dockertest.Mount{Bind: filepath.Join(home, "app"), Target: "/data"})
+	if report, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || !report.Complete {
+		t.Fatalf("%v", err)
+	}
+	s.hostFile("changed", "host", "home", "app", "a")
+	s.hostFile("changed", "host", "home", "letter")
+	s.hostFile("new", "host", "home", "diary")
+	report, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", Services: []string{"app"}})
+	if err != nil || len(report.Items) != 1 || report.Items[0].Key != "bind app:/data" {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	for name, want := range map[string]string{"app/a": "one", "letter": "changed", "diary": "new"} {
+		if got, err := os.ReadFile(filepath.Join(home, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	s.wantQuiet()
+}
+
 func TestBindOfASingleFileSaysSo(t *testing.T) {
 	s := newShop(t)
 	file := s.hostFile("one", "host", "x.conf")

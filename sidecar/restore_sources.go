@@ -240,15 +240,24 @@ func (r *restore) wanted(it manifest.Item) bool {
 	if it.Kind == manifest.Config && o.ToDir == "" {
 		return false // people edit these files: they are given back, and never overwritten
 	}
-	if it.Kind == manifest.Bind && it.Service == manifest.HostService && o.ToDir == "" {
+	if ofHost(it) && o.ToDir == "" {
 		return r.named(it) // the host's own files are not those of another host
 	}
 	return len(o.Services)+len(o.Volumes)+len(o.Databases) == 0 || r.named(it)
 }
 
-// named says whether the item was asked for by a name.
+// ofHost says whether the item is a path of the host that the settings name.
+func ofHost(it manifest.Item) bool {
+	return it.Kind == manifest.Bind && it.Service == manifest.HostService
+}
+
+// named says whether the item was asked for by a name. A path of the host is not
+// by that of a service which mounts something of it.
 func (r *restore) named(it manifest.Item) bool {
 	o := r.opt
+	if ofHost(it) {
+		return slices.Contains(o.Services, manifest.HostService)
+	}
 	switch it.Kind {
 	case manifest.Volume:
 		return slices.Contains(o.Volumes, it.Name) || it.VolumeInfo != nil && slices.ContainsFunc(it.VolumeInfo.UsedBy, func(s string) bool { return slices.Contains(o.Services, s) })
@@ -275,7 +284,7 @@ func (r *restore) notFound(at time.Time, items []manifest.Item) []string {
 	check("volume", r.opt.Volumes, func(i manifest.Item, n string) bool { return i.Kind == manifest.Volume && i.Name == n })
 	check("database", r.opt.Databases, func(i manifest.Item, n string) bool { return i.Kind == manifest.Dump && i.Service+"/"+i.Name == n })
 	check("item of service", r.opt.Services, func(i manifest.Item, n string) bool {
-		return i.Service == n || i.VolumeInfo != nil && slices.Contains(i.VolumeInfo.UsedBy, n)
+		return i.Service == n || !ofHost(i) && i.VolumeInfo != nil && slices.Contains(i.VolumeInfo.UsedBy, n)
 	})
 	return out
 }
