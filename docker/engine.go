@@ -71,6 +71,9 @@ type Info struct {
 	ServerVersion, APIVersion string
 	// OSType is "linux" for every Engine that we can work with.
 	OSType string
+	// DataRoot is the host's directory of images, containers and volumes; empty
+	// where the Engine does not say.
+	DataRoot string
 }
 
 // Connect reaches the Engine, agrees on an API version and returns. It tries
@@ -135,7 +138,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		if err != nil {
 			return err
 		}
-		out = Info{ID: i.ID, Name: i.Name, ServerVersion: i.ServerVersion, APIVersion: e.cli.ClientVersion(), OSType: i.OSType}
+		out = Info{ID: i.ID, Name: i.Name, ServerVersion: i.ServerVersion, APIVersion: e.cli.ClientVersion(), OSType: i.OSType, DataRoot: i.DockerRootDir}
 		return nil
 	})
 	return out, err

@@ -11,8 +11,25 @@ import (
 	"github.com/ripplebak/ripplebak/manifest"
 )
 
-// OwnPath is a path of the host that is the sidecar's, and what it is to it.
-type OwnPath struct{ Path, What string }
+// OwnPath is a path of the host that is never saved as files nor written over:
+// the sidecar's own, or that of Docker.
+type OwnPath struct {
+	Path, What string
+	// But is a directory in it of which that does not hold for what lies below;
+	// empty: there is none.
+	But string
+}
+
+// holds says whether a path is the own one or lies in it.
+func (o OwnPath) holds(p string) bool {
+	return compose.Within(p, o.Path) && (o.But == "" || path.Clean(p) == o.But || !compose.Within(p, o.But))
+}
+
+// within gives the patterns, from a directory, of the own paths that lie in it.
+func (o OwnPath) within(dir string) (pattern string, ok bool) {
+	below, ok := strings.CutPrefix(path.Clean(o.Path), strings.TrimSuffix(dir, "/")+"/")
+	return "/" + literal(below), ok && below != ""
+}
 
 // addBinds adds the bind mounts that labels choose. One directory that several
 // mount is one item, named after the first service by name.
@@ -117,32 +134,31 @@ func (p *Plan) notSaved(in Input, source string) string {
 	if source == "/" {
 		return "is the whole host: RIPPLEBAK_HOST_PATHS chooses parts of it"
 	}
-	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/var/run"} {
-		if compose.Within(source, dir) {
-			return "is made up by the kernel or by what runs, and holds nothing to save"
-		}
+	if madeUp(source) {
+		return "is made up by the kernel or by what runs, and holds nothing to save"
 	}
 	for _, own := range in.Own {
-		if compose.Within(source, own.Path) {
+		if own.holds(source) {
 			return "is " + own.What + ", which cannot save itself"
 		}
 	}
 	return ""
 }
 
-// leaveOwn leaves out what is the sidecar's own inside of a bind.
+// leaveOwn leaves out what is the sidecar's own, or Docker's, inside of a bind.
 func (p *Plan) leaveOwn(in Input, it *Item) {
 	for _, own := range in.Own {
-		below, inside := strings.CutPrefix(own.Path, it.Volume.Docker+"/")
-		if !inside {
-			continue
-		}
-		pattern := "/" + literal(below)
-		if !slices.Contains(it.Volume.Exclude, pattern) {
+		pattern, inside := own.within(it.Volume.Docker)
+		if inside && !slices.Contains(it.Volume.Exclude, pattern) {
 			it.Volume.Exclude = append(it.Volume.Exclude, pattern)
 			p.warn("%s: %s is left out: it is %s, which cannot save itself", it.Key, own.Path, own.What)
 		}
 	}
+}
+
+// madeUp says whether what lies at a path is no data of anybody.
+func madeUp(source string) bool {
+	return slices.ContainsFunc([]string{"/proc", "/sys", "/dev", "/run", "/var/run"}, func(dir string) bool { return compose.Within(source, dir) })
 }
 
 // hostsOwn says whether a path belongs to the system of the host.
@@ -187,15 +203,23 @@ func (r *Restore) bindTarget(in RestoreInput, item manifest.Item) *RestoreVolume
 	case source == "" || !path.IsAbs(source):
 		r.problem("%s: service %q has no bind mount at %s today, so there is nowhere to restore it to: use --to-dir", item.Key(), item.Service, item.Name)
 		return &RestoreVolume{}
+	case source == "/" || madeUp(source):
+		r.problem("%s: service %q mounts %s there today, which is not overwritten: use --to-dir", item.Key(), item.Service, source)
+		return &RestoreVolume{}
 	case in.Absent[source]:
 		r.problem("%s: there is no directory %s on this host: make it, and restore again", item.Key(), source)
 	}
+	out := &RestoreVolume{Docker: source, Spec: spec}
 	for _, own := range in.Own {
-		if compose.Within(source, own.Path) {
+		if own.holds(source) {
 			r.problem("%s: %s is %s, and is not overwritten", item.Key(), source, own.What)
 		}
+		if pattern, inside := own.within(source); inside && !slices.Contains(out.Protect, pattern) {
+			out.Protect = append(out.Protect, pattern)
+			r.warn("%s: %s is left as it is: it is %s", item.Key(), own.Path, own.What)
+		}
 	}
-	return &RestoreVolume{Docker: source, Spec: spec}
+	return out
 }
 
 // BindSources are the paths of the host that a restore of the sources may write

@@ -21,7 +21,7 @@ func bindInput(mode labels.Mode, mounts ...compose.Mount) Input {
 		Project:  compose.Project{Name: "shop", Services: []compose.Service{{Name: "app", Mounts: mounts}}},
 		Specs:    map[string]labels.Spec{"app": {Service: "app", Enabled: true, Labelled: true, Binds: sel}},
 		HasState: true, HasSocket: true,
-		Own: []OwnPath{{Path: "/srv/[shop]/backups", What: "a repository"}},
+		Own: []OwnPath{{Path: "/srv/[shop]/backups", What: "a repository"}, {Path: "/data/docker", What: "Docker's own data", But: "/data/docker/volumes"}},
 	}
 }
 
@@ -44,6 +44,10 @@ func TestBindsThatAreChosen(t *testing.T) {
 		"the kernel's":              {labels.Listed, "/proc", false, "", "holds nothing to save"},
 		"all of the host":           {labels.Listed, "/", false, "", "is the whole host"},
 		"the repository":            {labels.Listed, "/srv/[shop]/backups/x", false, "", "cannot save itself"},
+		"Docker's data":             {labels.Listed, "/data/docker/overlay2", false, "", "cannot save itself"},
+		"all volumes of Docker":     {labels.Listed, "/data/docker/volumes", false, "", "cannot save itself"},
+		"one volume of Docker":      {labels.Listed, "/data/docker/volumes/x/_data", true, "", ""},
+		"what Docker's data is in":  {labels.All, "/data", true, "/data/docker is left out", ""},
 		"what the repository is in": {labels.All, "/srv/[shop]", true, "/srv/[shop]/backups is left out", ""},
 	} {
 		p := Make(bindInput(c.mode, compose.Mount{Source: c.source, Target: "/data"}))
@@ -92,7 +96,7 @@ func TestBindGoesWhereItsServiceMountsIt(t *testing.T) {
 	item := func(service, name string) Source {
 		return Source{Snapshot: "id", Item: manifest.Item{Kind: manifest.Bind, Service: service, Name: name, State: manifest.Good, VolumeInfo: &manifest.VolumeInfo{HostPath: "/etc"}}}
 	}
-	in := bindInput(labels.All, compose.Mount{Source: "/new/place", Target: "/data"})
+	in := bindInput(labels.All, compose.Mount{Source: "/new/place", Target: "/data"}, compose.Mount{Source: "/", Target: "/host"}, compose.Mount{Source: "/run/x", Target: "/run/x"})
 	for name, c := range map[string]struct {
 		source  Source
 		absent  string
@@ -103,6 +107,8 @@ func TestBindGoesWhereItsServiceMountsIt(t *testing.T) {
 		"nowhere":             {item("app", "/gone"), "", "", "has no bind mount at /gone today"},
 		"no service":          {item("old", "/data"), "", "", "has no bind mount"},
 		"not there":           {item("app", "/data"), "/new/place", "/new/place", "there is no directory /new/place"},
+		"all of it today":     {item("app", "/host"), "", "", "which is not overwritten"},
+		"what runs, today":    {item("app", "/run/x"), "", "", "which is not overwritten"},
 		"a path of the host":  {item(manifest.HostService, "/home"), "", "/home", ""},
 		"one that is not set": {item(manifest.HostService, "/etc"), "", "", "RIPPLEBAK_HOST_PATHS does not name it"},
 		"one that leads away": {item(manifest.HostService, "/home/../etc"), "", "", "RIPPLEBAK_HOST_PATHS does not name it"},

@@ -78,6 +78,9 @@ type RestoreVolume struct {
 	Docker string         `json:"docker_name"`
 	Create bool           `json:"create"`
 	Spec   compose.Volume `json:"-"` // what is there, or what is created
+	// Protect are patterns of what is never touched there, whatever was excluded
+	// when it was saved.
+	Protect []string `json:"protect,omitempty"`
 	// Space is set by CheckSpace for a volume that is there.
 	Space *RestoreSpace `json:"space,omitempty"`
 }

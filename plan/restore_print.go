@@ -36,6 +36,9 @@ func (r *Restore) Print(out io.Writer) error {
 		for _, c := range it.Commands {
 			line(w, 3, "$ %s", c)
 		}
+		if it.Volume != nil && len(it.Volume.Protect) > 0 {
+			line(w, 3, "but not %s", visible(strings.Join(it.Volume.Protect, ", ")))
+		}
 		if it.Volume != nil && it.Volume.Space != nil {
 			line(w, 3, "%s", it.Volume.Space)
 		}

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker/dockertest"
 	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/volume"
 )
 
@@ -206,6 +208,43 @@ func TestHostPathIsNotNamedByAServiceThatMountsAPartOfIt(t *testing.T) {
 		}
 	}
 	s.wantQuiet()
+}
+
+// What is the sidecar's own or Docker's today is not touched by the restore of a
+// directory that it lies in, also where that was saved on a host on which it lay
+// elsewhere.
+func TestRestoreOfADirectoryLeavesWhatIsOursAndDockers(t *testing.T) {
+	s := newShop(t)
+	s.hostFile("one", "srv", "a")
+	s.app.Settings.HostPaths = []string{s.path("srv")}
+	s.service("app", map[string]string{"enable": "true"}, "data")
+	if report, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || !report.Complete {
+		t.Fatalf("%v", err)
+	}
+	s.hostFile("changed", "srv", "a")
+	s.hostFile("new", "srv", "extra")
+	s.hostFile("image", "srv", "docker", "overlay2", "x")
+	s.hostFile("pack", "srv", "backups", "data", "p")
+	s.f.KeepIn(s.path("srv", "docker"))
+	s.app.Settings.Copies = []settings.Copy{{Name: "copy", Repository: s.path("srv", "backups")}}
+	report, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", Services: []string{manifest.HostService}})
+	if err != nil || len(report.Plan.Warnings) < 2 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	for name, want := range map[string]string{"a": "one", "docker/overlay2/x": "image", "backups/data/p": "pack"} {
+		if got, err := os.ReadFile(s.path("srv", name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if _, err := os.Stat(s.path("srv", "extra")); err == nil {
+		t.Error("what is not in the snapshot stays")
+	}
+	s.wantQuiet()
+	p, err := s.app.Plan(t.Context(), nil)
+	it, _ := p.Item("bind _host:" + s.path("srv"))
+	if err != nil || !slices.Equal(it.Volume.Exclude, []string{"/backups", "/docker"}) {
+		t.Errorf("saved without %q, %v", it.Volume.Exclude, err)
+	}
 }
 
 func TestBindOfASingleFileSaysSo(t *testing.T) {

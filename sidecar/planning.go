@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/dump"
@@ -58,7 +59,8 @@ func (a *App) makePlan(ctx context.Context, h *host, services []string) (*plan.P
 }
 
 // ownPaths are the paths of the host that are the sidecar's own, as far as they
-// are known: local repositories, its state, and the directory of its socket.
+// are known: local repositories, its state, and the directory of its socket; and
+// those that are Docker's.
 func (a *App) ownPaths(h *host) []plan.OwnPath {
 	var out []plan.OwnPath
 	add := func(p, what string) {
@@ -77,6 +79,12 @@ func (a *App) ownPaths(h *host) []plan.OwnPath {
 	}
 	add(a.Settings.StateDir, "the state of ripplebak")
 	add(a.Settings.RunDir, "the directory of the helpers' socket")
+	// The files of images and containers are of no use to anybody but the Engine
+	// that runs upon them, and those of volumes are saved as volumes.
+	out = append(out, plan.OwnPath{Path: "/var/lib/containerd", What: "containerd's own data"})
+	if root := path.Clean(h.info.DataRoot); path.IsAbs(root) && root != "/" {
+		out = append(out, plan.OwnPath{Path: root, What: "Docker's own data", But: path.Join(root, "volumes")})
+	}
 	return out
 }
 

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/compose"
@@ -178,6 +179,7 @@ func (s *spaceCheck) compare(ctx context.Context, it plan.RestoreItem, n int) pl
 	src := s.r.sources[it.Key]
 	req := s.r.restoreRequest(src)
 	req.Root, req.DryRun, req.Progress = s.r.host.mountPoint(n), true, nil
+	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, s.r.vault.repo, src.node, reader.peer, req)
 	short := errors.Is(err, volume.ErrNoSpace)
 	if err != nil && !short || report == nil {

@@ -76,6 +76,7 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	}()
 	req := r.restoreRequest(src)
 	req.MustBeEmpty = it.NewName != ""
+	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, req)
 	if err != nil {
 		return r.settleVolume(ctx, c, entry, out, err)

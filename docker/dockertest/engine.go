@@ -37,6 +37,7 @@ type Engine struct {
 	execs      map[string]*execution
 	faults     []*armed
 	ignore     bool
+	dataRoot   string
 	before     func()
 	balks      func(Container) int
 	calls      []string

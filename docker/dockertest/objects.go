@@ -107,6 +107,13 @@ func (e *Engine) RemoveVolume(name string) {
 	delete(e.volumes, name)
 }
 
+// KeepIn has the Engine say that it keeps its data in a directory of the host.
+func (e *Engine) KeepIn(dir string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.dataRoot = dir
+}
+
 // AddImage adds an image, by reference or ID.
 func (e *Engine) AddImage(ref string, labels map[string]string) {
 	e.mu.Lock()

@@ -159,7 +159,10 @@ func (e *Engine) version(w http.ResponseWriter, _ *http.Request, _ string) {
 }
 
 func (e *Engine) info(w http.ResponseWriter, _ *http.Request, _ string) {
-	reply(w, http.StatusOK, map[string]string{"ID": "FAKE:ENGINE", "Name": "fakehost", "ServerVersion": "20.10.0-fake", "OSType": "linux"})
+	e.mu.Lock()
+	dataRoot := e.dataRoot
+	e.mu.Unlock()
+	reply(w, http.StatusOK, map[string]string{"ID": "FAKE:ENGINE", "Name": "fakehost", "ServerVersion": "20.10.0-fake", "OSType": "linux", "DockerRootDir": dataRoot})
 }
 
 // labelled reports whether labels pass the filters' "label" entries.
