@@ -163,11 +163,14 @@ const HostService = "_host"
 // VolumeInfo is what a restore and the next backup of a volume, or of a bind,
 // have to know.
 type VolumeInfo struct {
-	// DockerName is that of a volume, HostPath the directory of a bind.
-	DockerName string            `json:"docker_name,omitempty"`
-	HostPath   string            `json:"host_path,omitempty"`
-	Driver     string            `json:"driver,omitempty"`
-	Options    map[string]string `json:"options,omitempty"`
+	// DockerName is that of a volume, HostPath the directory of a bind, or its
+	// file.
+	DockerName string `json:"docker_name,omitempty"`
+	HostPath   string `json:"host_path,omitempty"`
+	// File is the name of that file; empty for a directory.
+	File    string            `json:"file,omitempty"`
+	Driver  string            `json:"driver,omitempty"`
+	Options map[string]string `json:"options,omitempty"`
 	// Withheld says that Options lack a password, which no manifest holds:
 	// the volume cannot be made again from them.
 	Withheld bool              `json:"withheld,omitempty"`
@@ -190,6 +193,14 @@ type VolumeInfo struct {
 	UnreadableCount int64 `json:"unreadable_count,omitempty"`
 	// UsedBy are the services that mounted the volume.
 	UsedBy []string `json:"used_by,omitempty"`
+}
+
+// what says what a bind is of.
+func (v *VolumeInfo) what() string {
+	if v.File != "" {
+		return "the file"
+	}
+	return "the directory"
 }
 
 // Key names an item uniquely within a project: "dump db/shop", "volume data".

@@ -91,7 +91,7 @@ func describe(it Item) string {
 		says = append(says, "the project's own files, from "+cell(it.ConfigInfo.WorkingDir)+"; no restore overwrites them")
 	case it.VolumeInfo != nil:
 		if it.VolumeInfo.HostPath != "" {
-			says = append(says, "the directory "+cell(it.VolumeInfo.HostPath)+" of the host")
+			says = append(says, it.VolumeInfo.what()+" "+cell(it.VolumeInfo.HostPath)+" of the host")
 		} else {
 			says = append(says, "the volume "+cell(it.VolumeInfo.DockerName))
 		}

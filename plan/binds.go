@@ -206,10 +206,18 @@ func (r *Restore) bindTarget(in RestoreInput, item manifest.Item) *RestoreVolume
 	case source == "/" || madeUp(source):
 		r.problem("%s: service %q mounts %s there today, which is not overwritten: use --to-dir", item.Key(), item.Service, source)
 		return &RestoreVolume{}
-	case in.Absent[source]:
-		r.problem("%s: there is no directory %s on this host: make it, and restore again", item.Key(), source)
 	}
 	out := &RestoreVolume{Docker: source, Spec: spec}
+	if file := fileOf(item); file != "" {
+		out.Dir, out.New = path.Dir(source), in.Absent[source]
+		if path.Base(source) != file || out.Dir == "/" {
+			r.problem("%s: the file %q was saved, and today that is %s of the host: use --to-dir", item.Key(), file, source)
+			return &RestoreVolume{}
+		}
+	}
+	if in.Absent[out.Place()] {
+		r.problem("%s: there is no directory %s on this host: make it, and restore again", item.Key(), out.Place())
+	}
 	for _, own := range in.Own {
 		if own.holds(source) {
 			r.problem("%s: %s is %s, and is not overwritten", item.Key(), source, own.What)
@@ -222,21 +230,44 @@ func (r *Restore) bindTarget(in RestoreInput, item manifest.Item) *RestoreVolume
 	return out
 }
 
+// fileOf is the name of a bind that is a single file.
+func fileOf(item manifest.Item) string {
+	if item.Kind != manifest.Bind || item.VolumeInfo == nil {
+		return ""
+	}
+	return item.VolumeInfo.File
+}
+
+// WholePaths are the paths that are restored where none was asked for: of a
+// single file the file, for beside it in its directory is what is not ours.
+func WholePaths(item manifest.Item) []string {
+	if file := fileOf(item); file != "" {
+		return []string{file}
+	}
+	return nil
+}
+
 // BindSources are the paths of the host that a restore of the sources may write
-// to.
+// to, and the directories of those that are files.
 func BindSources(p compose.Project, sources []Source) []string {
 	var out []string
+	add := func(s Source, source string) {
+		out = append(out, source)
+		if fileOf(s.Item) != "" {
+			out = append(out, path.Dir(source))
+		}
+	}
 	for _, s := range sources {
 		if s.Item.Kind != manifest.Bind {
 			continue
 		}
 		if s.Item.Service == manifest.HostService {
-			out = append(out, path.Clean(s.Item.Name))
+			add(s, path.Clean(s.Item.Name))
 		}
 		service, _ := p.Service(s.Item.Service)
 		for _, m := range service.Mounts {
 			if m.Kind == compose.KindBind && path.Clean(m.Target) == s.Item.Name {
-				out = append(out, path.Clean(m.Source))
+				add(s, path.Clean(m.Source))
 			}
 		}
 	}

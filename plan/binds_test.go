@@ -91,6 +91,38 @@ func TestOneDirectoryIsOneItem(t *testing.T) {
 	}
 }
 
+// A single file comes back by the directory in which it lies today, and nothing
+// else of that.
+func TestBindOfASingleFileComesBackByItsDirectory(t *testing.T) {
+	in := bindInput(labels.All, compose.Mount{Source: "/srv/x.conf", Target: "/x.conf"}, compose.Mount{Source: "/top", Target: "/top"})
+	for name, c := range map[string]struct {
+		target, file, absent, problem string
+		isNew                         bool
+	}{
+		"there":                {"/x.conf", "x.conf", "", "", false},
+		"gone":                 {"/x.conf", "x.conf", "/srv/x.conf", "", true},
+		"no directory":         {"/x.conf", "x.conf", "/srv", "there is no directory /srv", false},
+		"another name":         {"/x.conf", "passwd", "", "use --to-dir", false},
+		"out of it":            {"/x.conf", "../etc", "", "use --to-dir", false},
+		"in the host's root":   {"/top", "top", "", "use --to-dir", false},
+		"the directory itself": {"/x.conf", ".", "", "use --to-dir", false},
+	} {
+		source := Source{Snapshot: "id", Item: manifest.Item{
+			Kind: manifest.Bind, Service: "app", Name: c.target, State: manifest.Good, VolumeInfo: &manifest.VolumeInfo{HostPath: "/old/x", File: c.file},
+		}}
+		r := MakeRestore(RestoreInput{
+			Project: in.Project, Sources: []Source{source}, HasState: true, HasSocket: true, Safety: true, Absent: map[string]bool{c.absent: c.absent != ""},
+		})
+		v, text := r.Items[0].Volume, strings.Join(r.Problems, "\n")
+		if !strings.Contains(text, c.problem) || c.problem == "" && (text != "" || v.Place() != "/srv" || v.Docker != "/srv/x.conf" || v.New != c.isNew) {
+			t.Errorf("%s: %+v, problems %q", name, v, r.Problems)
+		}
+		if saves := r.Operations[0].Do == Safety; c.problem == "" && saves == c.isNew {
+			t.Errorf("%s: saved before: %v", name, saves)
+		}
+	}
+}
+
 // A manifest never names a path of the host that is written to.
 func TestBindGoesWhereItsServiceMountsIt(t *testing.T) {
 	item := func(service, name string) Source {

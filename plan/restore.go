@@ -75,7 +75,11 @@ type RestoreItem struct {
 
 // RestoreVolume is where a volume goes.
 type RestoreVolume struct {
-	Docker string         `json:"docker_name"`
+	Docker string `json:"docker_name"`
+	// Dir is, of a single file of the host, the directory that it lies in; New
+	// says that there is no such file.
+	Dir    string         `json:"directory,omitempty"`
+	New    bool           `json:"new,omitempty"`
 	Create bool           `json:"create"`
 	Spec   compose.Volume `json:"-"` // what is there, or what is created
 	// Protect are patterns of what is never touched there, whatever was excluded
@@ -83,6 +87,14 @@ type RestoreVolume struct {
 	Protect []string `json:"protect,omitempty"`
 	// Space is set by CheckSpace for a volume that is there.
 	Space *RestoreSpace `json:"space,omitempty"`
+}
+
+// Place is what a helper mounts that is to write there.
+func (v *RestoreVolume) Place() string {
+	if v.Dir != "" {
+		return v.Dir
+	}
+	return v.Docker
 }
 
 // RestoreVerb is what a step of a restore does.

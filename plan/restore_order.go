@@ -247,7 +247,7 @@ func (r *Restore) overwritten() []string {
 		if it.NewName != "" {
 			continue
 		}
-		if it.Volume == nil || it.Volume.Docker != "" && !it.Volume.Create {
+		if it.Volume == nil || it.Volume.Docker != "" && !it.Volume.Create && !it.Volume.New {
 			keys = append(keys, it.Key)
 		}
 	}

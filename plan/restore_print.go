@@ -68,6 +68,10 @@ func (i RestoreItem) effect() string {
 		return "into the Docker volume " + i.Volume.Docker + ", which must be empty"
 	case i.NewName != "":
 		return "as the new database " + visible(i.NewName) + " of service " + i.Service + "; the one that is there stays as it is"
+	case i.Volume != nil && i.Volume.New:
+		return "as the file " + visible(i.Volume.Docker) + " of the host, which is not there now"
+	case i.Volume != nil && i.Volume.Dir != "":
+		return "in place of the file " + visible(i.Volume.Docker) + " of the host"
 	case i.Volume != nil && len(i.Paths) > 0:
 		return "over what " + placeText(i.Volume.Docker) + " has there now; the rest of it stays as it is"
 	case i.Volume != nil:

@@ -37,7 +37,7 @@ func MakeSafety(in SafetyInput) *Plan {
 	for _, it := range in.Restore.Items {
 		switch {
 		case it.NewName != "": // beside what is there
-		case it.Volume != nil && it.Volume.Docker != "" && !it.Volume.Create:
+		case it.Volume != nil && it.Volume.Docker != "" && !it.Volume.Create && !it.Volume.New:
 			during := atRest(in.Project, it.Volume.Docker)
 			if in.Restore.NoStop {
 				during = labels.Live

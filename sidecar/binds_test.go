@@ -247,16 +247,86 @@ func TestRestoreOfADirectoryLeavesWhatIsOursAndDockers(t *testing.T) {
 	}
 }
 
-func TestBindOfASingleFileSaysSo(t *testing.T) {
+// Single files go and come back, whether a service mounts them or the settings
+// name them, and nothing beside them is touched.
+func TestBindOfASingleFile(t *testing.T) {
 	s := newShop(t)
 	file := s.hostFile("one", "host", "x.conf")
-	s.bound("app", map[string]string{"binds": "all"}, dockertest.Mount{Bind: file, Target: "/x.conf"})
+	id := s.hostFile("id", "host", "etc", "machine-id")
+	s.hostFile("beside", "host", "etc", "other")
+	s.app.Settings.HostPaths = []string{id}
+	s.bound("app", map[string]string{"binds": "all", "during": "stop"}, dockertest.Mount{Bind: file, Target: "/x.conf"})
 	report, err := s.app.Backup(t.Context(), BackupOptions{})
-	if !errors.Is(err, ErrNothingSaved) {
-		t.Fatalf("%v", err)
+	if err != nil || len(report.Downtime) != 1 {
+		t.Fatalf("%v, %+v", err, report)
 	}
-	if it := stateOfItem(report, "bind app:/x.conf"); !strings.Contains(it.Error, "is a single file on the host") {
-		t.Errorf("%+v", it)
+	for key, name := range map[string]string{"bind app:/x.conf": "x.conf", "bind _host:" + id: "machine-id"} {
+		it := stateOfItem(report, key)
+		if it.State != manifest.Good || it.Files != 1 || it.VolumeInfo.File != name || it.VolumeInfo.HostPath != filepath.Join(filepath.Dir(it.VolumeInfo.HostPath), name) {
+			t.Errorf("%s: %+v", key, it)
+		}
 	}
 	s.wantQuiet()
+	// What somebody puts in its place, as editors do, is seen.
+	s.hostFile("two", "host", "x.new")
+	if err := os.Rename(s.path("host", "x.new"), file); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || !again.Complete {
+		t.Fatalf("%v", err)
+	}
+
+	s.hostFile("changed", "host", "x.conf")
+	s.hostFile("changed", "host", "etc", "machine-id")
+	s.hostFile("changed", "host", "etc", "other")
+	s.hostFile("new", "host", "etc", "new")
+	want := func(x, machine string) {
+		t.Helper()
+		for name, want := range map[string]string{"x.conf": x, "etc/machine-id": machine, "etc/other": "changed", "etc/new": "new"} {
+			if got, err := os.ReadFile(s.path("host", name)); err != nil || string(got) != want {
+				t.Errorf("%s: %q, want %q, %v", name, got, want, err)
+			}
+		}
+		for _, dir := range []string{"host", "host/etc"} {
+			if left, err := filepath.Glob(filepath.Join(s.path(dir), volume.StagingPrefix+"*")); err != nil || len(left) > 0 {
+				t.Errorf("left: %q, %v", left, err)
+			}
+		}
+		s.wantQuiet()
+	}
+	if back, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest"}); err != nil || len(back.Downtime) != 1 {
+		t.Fatalf("%v, %+v", err, back)
+	}
+	want("two", "changed")
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", Services: []string{manifest.HostService}}); err != nil {
+		t.Fatal(err)
+	}
+	want("two", "id")
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Rollback: true}); err != nil {
+		t.Fatal(err)
+	}
+	want("two", "changed")
+
+	// One that is gone is made; what Docker makes in its place gives way.
+	if err := os.Remove(id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", Services: []string{manifest.HostService}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest"}); err != nil {
+		t.Fatal(err)
+	}
+	want("two", "id")
+
+	to := s.path("back")
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", ToDir: to}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(to, "binds", "app", "%2Fx.conf", "x.conf")); err != nil || string(got) != "two" {
+		t.Errorf("%q, %v", got, err)
+	}
 }

@@ -53,7 +53,7 @@ func nextFill(p *plan.Restore, ops []plan.RestoreOperation) []string {
 	if !ok || it.Volume == nil {
 		return nil
 	}
-	return []string{it.Volume.Docker}
+	return []string{it.Volume.Place()}
 }
 
 // startEarly begins to start a helper for the volumes. Nil where there are

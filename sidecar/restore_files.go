@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -479,7 +480,7 @@ func (r *restore) forgetHeld(entry state.VolumeRestore) {
 // quiesceUsers stops what runs upon a volume whose old files are to come back.
 // The journal knows of it, and has it started again.
 func (a *App) quiesceUsers(ctx context.Context, h *host, j *state.Journal, v state.VolumeRestore) error {
-	users, err := h.engine.VolumeUsers(ctx, v.Docker)
+	users, err := h.engine.VolumeUsers(ctx, cmp.Or(v.File, v.Docker))
 	if err != nil && !errors.Is(err, docker.ErrNoVolume) { // of one that is gone nobody is a user
 		return err
 	}

@@ -53,6 +53,11 @@ func volumePaths(texts []string) (paths []string, problems []string) {
 // problem. Sources that were narrowed are as large as what they hold there.
 func (r *restore) narrow(ctx context.Context, sources []plan.Source) (narrowed []plan.Source, problems []string, err error) {
 	if len(r.opt.Paths) == 0 {
+		for i := range sources {
+			src := r.sources[sources[i].Item.Key()]
+			src.paths = plan.WholePaths(src.item)
+			sources[i].Paths = src.paths
+		}
 		return sources, nil, nil
 	}
 	paths, problems := volumePaths(r.opt.Paths)

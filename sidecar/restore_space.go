@@ -96,7 +96,7 @@ func (s *spaceCheck) start(ctx context.Context) {
 	}
 	var names []string
 	for _, it := range s.items {
-		names = append(names, it.Volume.Docker)
+		names = append(names, it.Volume.Place())
 	}
 	s.reader = s.r.app.startEarly(ctx, s.r.host, s.r.id, names, false)
 }

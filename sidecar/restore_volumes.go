@@ -50,7 +50,10 @@ func (r *restore) torn() bool {
 func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err error) {
 	it, _ := r.plan.Item(key)
 	src := r.sources[key]
-	entry := state.VolumeRestore{ID: r.id, Key: it.Key, Docker: it.Volume.Docker, NoStop: r.plan.NoStop}
+	entry := state.VolumeRestore{ID: r.id, Key: it.Key, Docker: it.Volume.Place(), NoStop: r.plan.NoStop}
+	if it.Volume.Dir != "" {
+		entry.File = it.Volume.Docker
+	}
 	if !r.plan.NoStop {
 		if err := r.unused(ctx, it.Volume.Docker); err != nil {
 			return err
@@ -64,7 +67,7 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 		r.forgetVolume() // nothing was begun
 		return err
 	}
-	c, closeHelper, err := r.takeHelper(ctx, it.Volume.Docker)
+	c, closeHelper, err := r.takeHelper(ctx, it.Volume.Place())
 	if err != nil {
 		r.volumeDone()
 		return err
@@ -117,9 +120,12 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 	if info == nil { // the project's own files, into a directory
 		info = &manifest.VolumeInfo{}
 	}
-	key := src.item.Key()
+	key, only := src.item.Key(), src.paths
+	if only == nil {
+		only = plan.WholePaths(src.item)
+	}
 	return volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: src.paths, VerifyAll: r.opt.VerifyAll,
+		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: only, VerifyAll: r.opt.VerifyAll,
 		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,14 @@ type windowRun struct {
 type mounted struct {
 	helper *helper
 	root   string
+	only   string // the file of a bind that is a single one; empty: all of root
+}
+
+func (w *windowRun) mount(key string) (mounted, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m, ok := w.where[key]
+	return m, ok
 }
 
 func (w *windowRun) down(service string, at time.Time) {
@@ -196,6 +205,11 @@ func (r *run) walk(ctx context.Context, op plan.Operation) error {
 		}
 		g.Go(func() error {
 			res, err := r.firstWalk(gctx, w, k)
+			if r.isFile(k, err) {
+				if err = r.mountFile(gctx, w, k); err == nil {
+					res, err = r.firstWalk(gctx, w, k)
+				}
+			}
 			if err != nil {
 				return r.walkFailed(gctx, k, err)
 			}
@@ -244,10 +258,38 @@ func (r *run) walkFailed(ctx context.Context, key string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if it, _ := r.item(key); it.Kind == manifest.Bind && strings.Contains(err.Error(), unix.ENOTDIR.Error()) {
-		err = fmt.Errorf("%s is a single file on the host, and this version saves directories: mount its directory, or leave it out of ripplebak.binds and RIPPLEBAK_HOST_PATHS", it.Volume.Docker)
-	}
 	r.fail(key, err)
+	return nil
+}
+
+// isFile says whether the walk of a bind failed because it is a single file, as
+// only a helper can tell.
+func (r *run) isFile(key string, err error) bool {
+	it, _ := r.item(key)
+	return err != nil && it.Kind == manifest.Bind && strings.Contains(err.Error(), unix.ENOTDIR.Error())
+}
+
+// mountFile has a helper of its own see the directory in which a single file
+// lies. The file itself, mounted, would go on to be the old one where somebody
+// puts a new one in its place.
+func (r *run) mountFile(ctx context.Context, w *windowRun, key string) error {
+	it, res := r.item(key)
+	dir, name := path.Split(it.Volume.Docker)
+	dir = path.Clean(dir)
+	if dir == "/" {
+		return fmt.Errorf("%s is a single file in the root of the host, which is not saved: it could be restored only by writing there", it.Volume.Docker)
+	}
+	h, err := r.app.startHelper(ctx, r.host, r.listener, r.id, []string{dir}, false)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.helpers = append(w.helpers, h)
+	w.where[key] = mounted{helper: h, root: r.host.mountPoint(0), only: name}
+	w.mu.Unlock()
+	r.mu.Lock()
+	res.item.VolumeInfo.File = name
+	r.mu.Unlock()
 	return nil
 }
 
@@ -280,7 +322,7 @@ func (r *run) save(ctx context.Context, w *windowRun, it plan.Item, parent paren
 }
 
 func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, trees *archive.Trees, parent parentTree, spool *volume.Spool) (*volume.Walk, error) {
-	m, ok := w.where[it.Key]
+	m, ok := w.mount(it.Key)
 	if !ok {
 		return nil, fmt.Errorf("%s has no helper", it.Key)
 	}
@@ -288,7 +330,7 @@ func (r *run) openWalk(ctx context.Context, w *windowRun, it plan.Item, trees *a
 	if parent.tree != nil {
 		known = archive.Known(ctx, trees, *parent.tree, parent.trust)
 	}
-	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Exclude: it.Volume.Excluded(r.isGood), Stall: r.app.Settings.Stall}, known, spool)
+	return m.helper.peer.Walk(ctx, volume.WalkRequest{Root: m.root, Only: m.only, Exclude: it.Volume.Excluded(r.isGood), Stall: r.app.Settings.Stall}, known, spool)
 }
 
 func (r *run) saveWalk(ctx context.Context, walk *volume.Walk, it plan.Item, trees *archive.Trees, parent parentTree) (*archive.Result, error) {
@@ -376,6 +418,11 @@ func (r *run) volumeSaved(key string, res *archive.Result) {
 	exclude := it.Volume.Excluded(r.isGood)
 	r.mu.Lock()
 	i := &result.item
+	if i.VolumeInfo.File != "" && res.Files+res.Others+res.UnreadableCount == 0 {
+		r.mu.Unlock()
+		r.fail(key, fmt.Errorf("%s vanished while it was read", it.Volume.Docker))
+		return
+	}
 	if i.State == manifest.Failed {
 		r.mu.Unlock()
 		return // it was given up meanwhile, and leaves no tree

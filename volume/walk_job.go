@@ -18,6 +18,9 @@ type WalkRequest struct {
 	// Exclude are doublestar globs, anchored by a leading "/", else matched at
 	// any depth; a directory that matches is left out with all below it.
 	Exclude []string `json:"exclude,omitempty"`
+	// Only is the one name in Root that is walked; it fails where that is not
+	// there. Empty: all of them.
+	Only string `json:"only,omitempty"`
 	// Stall is how long the helper may send nothing while it is waited for; the
 	// walk then fails with ErrSilent. 0: for ever.
 	Stall time.Duration `json:"-"`
@@ -43,17 +46,17 @@ func serveWalk(ctx context.Context, header json.RawMessage, s *stream) error {
 		return err
 	}
 	defer r.close()
-	return walkTo(ctx, r, exclude, s)
+	return walkTo(ctx, r, exclude, head.Only, s)
 }
 
-// walkTo walks r and sends what it finds to s, from which it takes what is
-// known.
-func walkTo(ctx context.Context, r *root, exclude excluder, s *stream) error {
+// walkTo walks r, or one name in it, and sends what it finds to s, from which it
+// takes what is known.
+func walkTo(ctx context.Context, r *root, exclude excluder, only string, s *stream) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	known, readKnown := newKnownReader(ctx, s)
 	w := &walker{
-		root: r, exclude: exclude, known: known, stop: cancel, done: ctx.Done(),
+		root: r, exclude: exclude, only: only, known: known, stop: cancel, done: ctx.Done(),
 		work: make(chan *batch, batchesAhead), order: make(chan *batch, batchesAhead),
 		free: make(chan *batch, batchesAhead),
 	}

@@ -16,6 +16,7 @@ import (
 type walker struct {
 	root    *root
 	exclude excluder
+	only    string // the one name that is walked; empty: all
 	known   *knownReader
 	stop    func(error) // ends the walk with an error
 	done    <-chan struct{}
@@ -24,6 +25,7 @@ type walker struct {
 	order chan *batch // to the emitter
 	free  chan *batch
 
+	seen   bool // something at the root, by the lister
 	now    *batch
 	opened atomic.Int64 // regular files
 }
@@ -112,6 +114,10 @@ func (w *walker) lister() {
 		w.stop(err)
 		return
 	}
+	if w.only != "" && !w.seen {
+		w.stop(fmt.Errorf("there is nothing of the name %q any more", w.only))
+		return
+	}
 	w.send()
 	if err := w.known.rest(); err != nil {
 		w.stop(err)
@@ -134,9 +140,10 @@ func (w *walker) visit(dir *openedDir, depth int) error {
 	prefix := len(path)
 	for i := range names {
 		ent := names[i]
-		if depth == 0 && setAside(ent.text()) {
+		if depth == 0 && (setAside(ent.text()) || w.only != "" && ent.text() != w.only) {
 			continue
 		}
+		w.seen = w.seen || depth == 0
 		path = append(path[:prefix], ent.name...)
 		if err := w.child(dir, ent, path, depth); err != nil {
 			return err

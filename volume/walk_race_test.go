@@ -303,7 +303,7 @@ func walkDirectly(t *testing.T, path string, openat2 bool) *found {
 	}
 	r.openat2 = openat2
 	s, out := streamOf(strings.NewReader("\x00\x00\x00\x00"))
-	if err := walkTo(t.Context(), r, nil, s); err != nil {
+	if err := walkTo(t.Context(), r, nil, "", s); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.CloseWrite(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,42 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// A single file is walked as what its directory holds, and nothing else is.
+func TestWalkOfOneName(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"a": "one", "ab": "two", "lost+found": "x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := connect(t, 1)
+	collect := func(only string) (names []string, err error) {
+		w, err := p.Walk(t.Context(), WalkRequest{Root: dir, Only: only}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		for {
+			ev, err := w.Next()
+			if errors.Is(err, io.EOF) {
+				return names, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			if ev.Entry != nil && ev.Entry.Path != "" && !slices.Contains(names, ev.Entry.Path) {
+				names = append(names, strings.Clone(ev.Entry.Path))
+			}
+		}
+	}
+	if names, err := collect("a"); err != nil || !slices.Equal(names, []string{"a"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+	if names, err := collect("gone"); err == nil || !strings.Contains(err.Error(), "nothing of the name") {
+		t.Errorf("%q, %v", names, err)
+	}
+}
 
 func TestWalkGivesTheWholeTree(t *testing.T) {
 	root := t.TempDir()

@@ -59,6 +59,9 @@ type VolumeRestore struct {
 	ID     string `json:"id"` // names the staging directory
 	Key    string `json:"key"`
 	Docker string `json:"docker"`
+	// File is, of a single file of the host, its path, and Docker the directory
+	// that it lies in; users of that directory are none of the file.
+	File string `json:"file,omitempty"`
 	// Held says that the new data is in, that services may run upon it, and
 	// that the old comes back unless it is kept.
 	Held bool `json:"held,omitempty"`
