@@ -2,10 +2,12 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
@@ -55,7 +57,19 @@ func (r *run) post(ctx context.Context, op plan.Operation) error {
 			outcome = outcomeFailure
 		}
 	}
-	return r.endWith(ctx, state.Post{Service: op.Service, Command: op.Command}, outcome)
+	p := state.Post{Service: op.Service, Command: op.Command}
+	err := r.endWith(ctx, p, outcome)
+	if errors.Is(err, errNotRun) {
+		r.warn("service %q: the command of %s is tried again at the end: %v", p.Service, nameOf(p), err)
+		return nil
+	}
+	return err
+}
+
+// wasRun says whether a command that failed had begun.
+func wasRun(err error) bool {
+	var exit *docker.ExitError
+	return errors.As(err, &exit) || errors.Is(err, docker.ErrDeadline)
 }
 
 // broken says whether an item is known to be no good by now.
@@ -66,12 +80,20 @@ func (r *run) broken(key string) bool {
 	return res.item.State == manifest.Failed || res.item.State == manifest.Partial
 }
 
+// errNotRun means that a command could not be run at all, as that of a service
+// that is down.
+var errNotRun = errors.New("it could not be run")
+
 // endWith runs a post command and takes it off the journal, unless the run was
-// broken off meanwhile: then it is run again on the way out.
+// broken off meanwhile, or the command ends what a pre command has begun and
+// could not be run: then it is run again on the way out.
 func (r *run) endWith(ctx context.Context, p state.Post, env ...string) error {
 	err := r.app.hook(ctx, r.host, postOf(p), env...)
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		return cause
+	}
+	if err != nil && !p.OfRun && slices.Contains(r.journal.Posts, p) && !wasRun(err) {
+		return fmt.Errorf("%w: %w", errNotRun, err)
 	}
 	if err != nil {
 		r.warn("service %q: the command of %s failed: %v", p.Service, nameOf(p), err)

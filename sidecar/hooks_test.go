@@ -186,6 +186,38 @@ func TestPostCommandsRunAfterAKill(t *testing.T) {
 	s.wantQuiet()
 }
 
+// TestPostCommandOfAServiceThatIsDownIsMadeUpFor: what the pre command has begun
+// would else go on for ever.
+func TestPostCommandOfAServiceThatIsDownIsMadeUpFor(t *testing.T) {
+	s, h := newHooked(t)
+	s.app.Settings.Config = false
+	// The helper starts; the service not at its turn, nor before its command.
+	s.f.Fail(dockertest.Fault{Call: "POST /containers/{id}/start", Skip: 1, Times: resumeTries + 1, Status: 500, Message: "port is already allocated"})
+	report, err := s.app.Backup(t.Context(), BackupOptions{})
+	if err != nil || !slices.ContainsFunc(report.Warnings, func(w string) bool { return strings.Contains(w, "tried again at the end") }) {
+		t.Errorf("the backup ended with %v, %+v", err, report)
+	}
+	h.want(t, "close", "freeze", "thaw failure", "open success")
+	s.wantQuiet()
+
+	// Of a service that stays down the next command takes care, as long as there
+	// is one.
+	dir := state.At(s.path("state"))
+	left := &state.Journal{Run: "0123", Project: "shop", Posts: []state.Post{{Service: "app", Command: "thaw"}, {Service: "gone", Command: "thaw"}}}
+	if err := dir.WriteJournal(left); err != nil {
+		t.Fatal(err)
+	}
+	h.said = nil
+	s.f.KillContainer("shop-app-1")
+	if err := s.app.recoverNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.want(t)
+	if journals, err := dir.Journals(); err != nil || len(journals) != 1 || !slices.Equal(journals[0].Posts, left.Posts[:1]) {
+		t.Errorf("left: %+v, %v", journals, err)
+	}
+}
+
 func TestCommandsAreBoundedInTimeAndOutput(t *testing.T) {
 	secret := "a-very-secret-password"
 	for _, fails := range []bool{false, true} {

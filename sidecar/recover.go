@@ -153,17 +153,21 @@ func (a *App) recoverStopped(ctx context.Context, h *host, j *state.Journal) err
 }
 
 // recoverPosts runs the commands that end what pre commands have begun. One that
-// fails is not tried again; one of a service that does not run waits for it.
+// fails is not tried again; one of a service that does not run waits for it,
+// unless that has no container any more.
 func (a *App) recoverPosts(ctx context.Context, h *host, j *state.Journal) error {
 	var left []state.Post
 	var errs []error
 	for _, p := range j.Posts {
-		var exit *docker.ExitError
+		if cs, err := h.containersOf(ctx, p.Service); err == nil && len(cs) == 0 {
+			a.Log.Warn().Str("service", p.Service).Msg("the command of " + nameOf(p) + " is not run: the service has no container any more")
+			continue
+		}
 		err := a.hook(ctx, h, postOf(p), outcomeFailure)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("service %q: the command of %s failed: %w", p.Service, nameOf(p), err))
 		}
-		if err != nil && !errors.As(err, &exit) {
+		if err != nil && !wasRun(err) {
 			left = append(left, p)
 		}
 	}
