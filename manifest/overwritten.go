@@ -20,6 +20,9 @@ type OverwrittenItem struct {
 	Paths [][]byte `json:"paths,omitempty"`
 	// Exclude are the globs of what the restore leaves alone in a volume.
 	Exclude []string `json:"exclude,omitempty"`
+	// Unreadable are paths that it leaves alone, because they could not be read
+	// when the volume was saved.
+	Unreadable []string `json:"unreadable,omitempty"`
 	// Saved are the keys of the safety snapshot's items that hold what was there
 	// before; none: nothing was.
 	Saved []string `json:"saved,omitempty"`

@@ -22,7 +22,7 @@ func (r *restore) overwrites(saved func(plan.RestoreItem) []string) manifest.Ove
 			o.Paths = append(o.Paths, []byte(p))
 		}
 		if info := it.Source.Item.VolumeInfo; info != nil {
-			o.Exclude = info.Exclude
+			o.Exclude, o.Unreadable = info.Exclude, info.Unreadable
 		}
 		out.Items = append(out.Items, o)
 	}

@@ -210,6 +210,8 @@ func (r *restore) savedItem(ctx context.Context, safety *snapshot, of manifest.O
 	if item.VolumeInfo != nil { // what the restore left alone is left alone again
 		info := *item.VolumeInfo
 		info.Exclude = slices.Concat(info.Exclude, of.Exclude)
+		info.Unreadable = slices.Concat(info.Unreadable, of.Unreadable)
+		info.UnreadableCount += int64(len(of.Unreadable))
 		item.VolumeInfo = &info
 	}
 	r.app.Redactor().Public(item.Service, item.Name)

@@ -3,10 +3,13 @@ package sidecar
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
@@ -39,6 +42,40 @@ func (s *shop) wantRest(undoes string) {
 	s.rolledBack("changed")
 	if got := s.read("other"); got != "content of other" {
 		s.t.Errorf("the other holds %q", got)
+	}
+}
+
+// TestRollbackLeavesWhatCouldNotBeReadAtBackup: what could not be read when the volume was
+// saved was not touched by the restore, and what became of it since is not undone.
+func TestRollbackLeavesWhatCouldNotBeReadAtBackup(t *testing.T) {
+	s := saved(t)
+	left := s.path("volumes", "shop_data", "left")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(left, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before")
+	if _, err := s.app.Restore(t.Context(), RestoreOptions{Snapshot: "latest", KeepExtra: true}); err != nil {
+		t.Fatal(err)
+	}
+	write("since")
+	// As it is noted of a file that could not be read.
+	err := state.At(s.path("state")).UpdateHistory(func(h *state.History) { h.LastRestore.Items[0].Unreadable = []string{"left"} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rolledBack("changed")
+	if got, err := os.ReadFile(left); err != nil || string(got) != "since" {
+		t.Errorf("%q, %v", got, err)
+	}
+
+	info := &manifest.VolumeInfo{Unreadable: []string{"left"}, UnreadableCount: 1}
+	item := plan.RestoreItem{Key: "volume data", Source: plan.Source{Item: manifest.Item{Kind: manifest.Volume, Name: "data", VolumeInfo: info}}}
+	r := &restore{plan: &plan.Restore{Items: []plan.RestoreItem{item}}}
+	if over := r.overwrites(func(plan.RestoreItem) []string { return nil }); len(over.Items) != 1 || !slices.Equal(over.Items[0].Unreadable, info.Unreadable) {
+		t.Errorf("noted: %+v", over)
 	}
 }
 

@@ -158,6 +158,9 @@ func TestUnreadableFilesThatAreNotNamedAreKept(t *testing.T) {
 	if req := r.restoreRequest(&sourceItem{item: manifest.Item{VolumeInfo: info}}); req.KeepExtra {
 		t.Error("what is extra stays though every path is known")
 	}
+	if info.Unreadable[0] = "a\uFFFD"; !manyUnreadable(info) {
+		t.Error("a name that the manifest cannot hold is taken for known")
+	}
 	info.UnreadableCount = 2
 	if req := r.restoreRequest(&sourceItem{item: manifest.Item{VolumeInfo: info}}); !req.KeepExtra {
 		t.Error("what could not be read would be removed")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ripplebak/ripplebak/archive"
 	"github.com/ripplebak/ripplebak/compose"
@@ -86,7 +88,7 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	}
 	took(out, report)
 	if info := src.item.VolumeInfo; manyUnreadable(info) {
-		out.Notes = append(out.Notes, fmt.Sprintf("nothing was removed: %d files could not be read when it was saved, too many to know which", info.UnreadableCount))
+		out.Notes = append(out.Notes, fmt.Sprintf("nothing was removed: %d files could not be read when it was saved, and it is not known of all which", info.UnreadableCount))
 	}
 	r.volumeDone()
 	return nil
@@ -109,9 +111,11 @@ func (r *restore) unused(ctx context.Context, volume string) error {
 }
 
 // manyUnreadable says whether more files could not be read than the manifest
-// names. What it does not name cannot be told from what is extra.
+// names, or names that are no UTF-8, which it cannot hold. What it does not name
+// cannot be told from what is extra.
 func manyUnreadable(info *manifest.VolumeInfo) bool {
-	return info.UnreadableCount > int64(len(info.Unreadable))
+	return info.UnreadableCount > int64(len(info.Unreadable)) ||
+		slices.ContainsFunc(info.Unreadable, func(p string) bool { return strings.ContainsRune(p, utf8.RuneError) })
 }
 
 // restoreRequest says what the manifest knows of the volume.
