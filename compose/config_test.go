@@ -1,10 +1,16 @@
 package compose
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func paths(files []ConfigFile) []string {
@@ -86,6 +92,57 @@ func TestReferences(t *testing.T) {
 	found, _ := References([]byte("include: [{path: sub/a.yaml, project_directory: other}]\n"), "/p", nil)
 	if len(found) == 0 || found[0].Dir != "/p/other" {
 		t.Errorf("%+v", found)
+	}
+}
+
+func TestVariablesOfAFile(t *testing.T) {
+	for name, c := range map[string]struct {
+		content string
+		want    map[string]string
+	}{
+		"plain":            {"A=1\r\nexport B: two # of them\n# C=3\nD='$A'\n", map[string]string{"A": "1", "B": "two", "D": "$A"}},
+		"refers back":      {"A=/srv\nB=$A/x\nC=\"${B}/y\"\n", map[string]string{"A": "/srv", "B": "/srv/x", "C": "/srv/x/y"}},
+		"over lines":       {"A=\"one\ntwo=2\n\"\nB=3", map[string]string{"A": "one\ntwo=2\n", "B": "3"}},
+		"of another":       {"A\nB=1\n", map[string]string{"B": "1"}},
+		"unset":            {"A=${B:-d}$C\n", map[string]string{"A": "d"}},
+		"no end":           {"A=\"1\nB=2\n", nil},
+		"no variables":     {"a b = c\n", nil},
+		"more than it may": {"A=\"" + strings.Repeat("x=\n", maxStatement+1) + "\"\n", nil},
+	} {
+		if got := Variables([]byte(c.content)); !maps.Equal(got, c.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	bomb := "A=0123456789\n"
+	for range 64 {
+		bomb += "A=$A$A\n"
+	}
+	if got := Variables([]byte(bomb)); got != nil {
+		t.Errorf("%d bytes came of a bomb", len(got["A"]))
+	}
+}
+
+// TestVariablesAreNotLogged: what follows a dollar sign in a password is taken for
+// the name of a variable, and the parser would log it.
+func TestVariablesAreNotLogged(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	old, err := unix.Dup(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Dup3(int(out.Fd()), 2, 0); err != nil {
+		t.Fatal(err)
+	}
+	Variables([]byte("PASSWORD=pa$hunter2\nOTHER=\"${hunter3}\"\n"))
+	if err := errors.Join(unix.Dup3(old, 2, 0), unix.Close(old)); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := os.ReadFile(out.Name()); err != nil || len(said) > 0 {
+		t.Errorf("%q, %v", said, err)
 	}
 }
 

@@ -26,13 +26,42 @@ func IsCompose(role string) bool {
 	return false
 }
 
-// Variables reads the content of a file of variables; what is none is empty.
+// maxStatement bounds the lines over which one value in a file of variables goes.
+const maxStatement = 64
+
+// Variables reads the content of a file of variables; what is none is empty. A
+// reference to a variable that is not set before it is empty, as Compose takes
+// it, and the parser is not told: it would log the name, and in a password that
+// holds a dollar sign that is a part of the password. What references come to is
+// bounded.
 func Variables(content []byte) map[string]string {
 	if len(content) > maxEnvFile {
 		return nil
 	}
-	vars, err := dotenv.ParseWithLookup(bytes.NewReader(content), func(string) (string, bool) { return "", false })
-	if err != nil {
+	vars, left := map[string]string{}, maxEnvFile
+	lookup := func(name string) (string, bool) {
+		if left -= len(vars[name]); left < 0 {
+			return "", true
+		}
+		return vars[name], true
+	}
+	statement, lines := "", 0
+	for line := range strings.Lines(strings.ReplaceAll(string(content), "\r\n", "\n")) {
+		if statement == "" && !strings.ContainsAny(line, "=:") {
+			continue // blank, or a variable of whoever calls Compose
+		}
+		statement += line
+		read, err := dotenv.ParseWithLookup(strings.NewReader(statement), lookup)
+		if lines++; err != nil && lines < maxStatement {
+			continue // a value in quotes that goes on
+		}
+		if err != nil || left < 0 {
+			return nil
+		}
+		maps.Copy(vars, read)
+		statement, lines = "", 0
+	}
+	if statement != "" {
 		return nil
 	}
 	return vars
@@ -150,6 +179,10 @@ func (r *references) add(path string, f ConfigFile) {
 // no file that can be had.
 func (r *references) resolve(name string) string {
 	if name == "" {
+		return ""
+	}
+	if len(name) > maxConfigPath {
+		r.notes["names a file by a path that cannot be followed: that file is not saved"] = true
 		return ""
 	}
 	unset := false
