@@ -247,6 +247,20 @@ func TestRestoreOfADirectoryLeavesWhatIsOursAndDockers(t *testing.T) {
 	}
 }
 
+// A plan of compose files shows what the settings add.
+func TestPlanOfAFileShowsHostPaths(t *testing.T) {
+	s := newShop(t)
+	file := s.hostFile("services: {app: {image: img, volumes: ['data:/data'], labels: {ripplebak.enable: 'true'}}}\nvolumes: {data: {}}\n", "compose.yaml")
+	s.app.Settings.HostPaths = []string{"/etc/machine-id", "/proc"}
+	p, err := s.app.PlanFile(t.Context(), []string{file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.Item("bind _host:/etc/machine-id"); !ok || len(p.Problems) != 1 || !strings.Contains(p.Problems[0], "/proc") {
+		t.Errorf("%+v, %q", p.Items, p.Problems)
+	}
+}
+
 // Single files go and come back, whether a service mounts them or the settings
 // name them, and nothing beside them is touched.
 func TestBindOfASingleFile(t *testing.T) {

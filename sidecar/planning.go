@@ -124,7 +124,7 @@ func (a *App) PlanFile(ctx context.Context, files []string, services []string) (
 	}
 	return plan.Make(plan.Input{
 		Project: d.project, Specs: d.specs, VolumeSpecs: d.volumeSpecs, Problems: d.problems, Notices: d.notices,
-		Probes: probes, Config: d.config, Select: services, HasState: true, HasSocket: true, Engine: dump.Lookup,
+		Probes: probes, Config: d.config, HostPaths: a.Settings.HostPaths, Select: services, HasState: true, HasSocket: true, Engine: dump.Lookup,
 		Pre: plan.Hook(a.Settings.Pre), Post: plan.Hook(a.Settings.Post),
 	}), nil
 }
