@@ -173,17 +173,22 @@ func (c *configRun) read(ctx context.Context, dirs []string, byDir map[string][]
 			names = append(names, path.Base(w.at))
 		}
 		n := 0
-		err := h.peer.Files(ctx, c.run.host.mountPoint(i), names, func(f volume.FoundFile) error {
+		var failed error // ours, not the directory's
+		err := h.peer.Files(ctx, c.run.host.mountPoint(i), names, c.run.app.Settings.Stall, func(f volume.FoundFile) error {
 			w := wants[n]
 			n++
 			p, err := c.take(ctx, w, f)
 			if p != nil {
 				parse = append(parse, *p)
 			}
+			failed = err
 			return err
 		})
-		if err != nil {
+		if failed != nil || ctx.Err() != nil {
 			return parse, err
+		}
+		if err != nil { // the other directories may be read
+			c.warn("%s cannot be read: of the project's files in it %d are not saved: %v", dir, len(wants)-n, err)
 		}
 	}
 	return parse, nil

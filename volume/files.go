@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,8 +49,9 @@ type filesHeader struct {
 // Files reads regular files that lie in the directory that the helper has at
 // root, in the order of their names, and nothing else: no directory below it is
 // entered, and no link is followed. take is given one after the other; its error
-// ends the job.
-func (p *Peer) Files(ctx context.Context, root string, names []string, take func(FoundFile) error) error {
+// ends the job. A helper that says nothing for the time of stall has failed
+// (ErrSilent); 0: it is waited for for ever.
+func (p *Peer) Files(ctx context.Context, root string, names []string, stall time.Duration, take func(FoundFile) error) error {
 	if len(names) > maxFiles {
 		return fmt.Errorf("read files: %d at once are too many", len(names))
 	}
@@ -58,6 +60,9 @@ func (p *Peer) Files(ctx context.Context, root string, names []string, take func
 		return err
 	}
 	defer c.done()
+	if err := c.conn.patient(stall); err != nil {
+		return fmt.Errorf("read files: %w", err)
+	}
 	if err := c.CloseWrite(); err != nil {
 		return fmt.Errorf("read files: %w", c.explain(err))
 	}

@@ -55,7 +55,7 @@ func TestFilesAreReadAndNothingElse(t *testing.T) {
 	peer := connect(t, 1)
 	for range 2 { // the connection is as good as before
 		i := 0
-		err := peer.Files(t.Context(), dir, names, func(f FoundFile) error {
+		err := peer.Files(t.Context(), dir, names, 0, func(f FoundFile) error {
 			if f.Name != names[i] || !strings.HasPrefix(f.brief(), want[f.Name]) || want[f.Name] == "" && len(f.Content) > 0 {
 				t.Errorf("%q: %s", f.Name, f.brief())
 			}
@@ -70,7 +70,7 @@ func TestFilesAreReadAndNothingElse(t *testing.T) {
 		}
 	}
 	stop := errors.New("enough")
-	if err := peer.Files(t.Context(), dir, names, func(FoundFile) error { return stop }); !errors.Is(err, stop) {
+	if err := peer.Files(t.Context(), dir, names, 0, func(FoundFile) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
 	}
 }
