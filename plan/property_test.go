@@ -295,6 +295,7 @@ func (r *replay) finish() {
 	}
 	for name, spec := range r.in.Specs {
 		owns := slices.ContainsFunc(r.p.Items, func(i Item) bool { return i.active() && ownedBy(i, name) })
+		owns = owns || spec.Enabled && r.ever[name] != "" // it is prepared for going down with others
 		runs := inState(r.in.Project, name, compose.StateRunning)
 		for do, command := range map[string]string{"pre": spec.Pre, "post": spec.Post} {
 			want := 0

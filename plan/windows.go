@@ -17,7 +17,7 @@ type window struct {
 	items   []string        // keys of volumes, sorted
 	dumps   []string        // keys of dumps, in the order of the plan
 	offline []string        // keys of dumps that are made when all is down
-	owners  []string        // services in dependency order
+	owners  []string        // services whose commands run around it, in dependency order
 	quiesce []quiesced      // in dependency order
 	late    map[string]bool // of these, what goes down only after the dumps
 }
@@ -116,11 +116,12 @@ func makeWindow(in Input, items []Item, down map[string]*quiesced, order []strin
 	keys := slices.Concat(w.items, w.dumps, w.offline)
 	w.name = keys[0]
 	for _, s := range order {
-		if owners[s] {
-			w.owners = append(w.owners, s)
-		}
-		if q, ok := down[s]; ok && slices.Contains(keys, q.items[0]) {
+		q, ok := down[s]
+		if ok = ok && slices.Contains(keys, q.items[0]); ok {
 			w.quiesce = append(w.quiesce, *q)
+		}
+		if spec := in.Specs[s]; owners[s] || ok && spec.Enabled && spec.Pre+spec.Post != "" {
+			w.owners = append(w.owners, s)
 		}
 	}
 	return w

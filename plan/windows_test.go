@@ -138,6 +138,17 @@ func TestHooksRunAroundTheirItemsOnly(t *testing.T) {
 
 // TestCopiesOfAGroupAreMadeBefore: their service is one of the group like any
 // other, and their volume is read without them.
+// A service that has nothing to save, and goes down with its group, is prepared for
+// that as well.
+func TestHooksRunAroundGoingDownWithAGroup(t *testing.T) {
+	w := world{name: "shop", services: []svc{
+		{name: "app", mounts: []string{"files:/files"}, labels: l("group=g", "during=stop")},
+		{name: "worker", labels: l("group=g", "pre=drain", "post=fill")},
+		{name: "other", labels: l("enable=true", "pre=never")},
+	}}
+	wantSteps(t, Make(w.input(t)), "pre worker", "walk volume files", "stop worker", "stop app", "rewalk volume files", "resume app", "resume worker", "post worker")
+}
+
 func TestCopiesOfAGroupAreMadeBefore(t *testing.T) {
 	w := world{name: "shop", services: []svc{
 		{name: "app", mounts: []string{"data:/data"}, labels: l("group=g", "during=stop", "dump=sqlite", "dump.path=/data/app.db")},

@@ -41,21 +41,43 @@ func (r *run) pre(ctx context.Context, op plan.Operation) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	for _, it := range r.plan.Items {
-		if it.Skip == "" && owns(it, op.Service) {
-			r.fail(it.Key, fmt.Errorf("the command of ripplebak.pre failed: %w", err))
-		}
+	for _, key := range r.prepared(op.Service) {
+		r.fail(key, fmt.Errorf("service %q: the command of ripplebak.pre failed: %w", op.Service, err))
 	}
 	return nil
+}
+
+// prepared are the keys of what a service's commands are for: its items, or, if
+// it has none, those for which it goes down with others.
+func (r *run) prepared(service string) []string {
+	var keys []string
+	for _, it := range r.plan.Items {
+		if it.Skip == "" && owns(it, service) {
+			keys = append(keys, it.Key)
+		}
+	}
+	if keys != nil {
+		return keys
+	}
+	for _, down := range r.plan.Operations {
+		if down.Do != plan.Quiesce || down.Service != service {
+			continue
+		}
+		for _, op := range r.plan.Operations {
+			if op.Window == down.Window {
+				keys = append(keys, op.Items...)
+			}
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // post runs the command after a service's items, also when they failed.
 func (r *run) post(ctx context.Context, op plan.Operation) error {
 	outcome := outcomeSuccess
-	for _, it := range r.plan.Items {
-		if it.Skip == "" && owns(it, op.Service) && r.broken(it.Key) {
-			outcome = outcomeFailure
-		}
+	if slices.ContainsFunc(r.prepared(op.Service), r.broken) {
+		outcome = outcomeFailure
 	}
 	p := state.Post{Service: op.Service, Command: op.Command}
 	err := r.endWith(ctx, p, outcome)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/docker/dockertest"
+	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
@@ -183,6 +184,34 @@ func TestPostCommandsRunAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.want(t, "thaw failure", "open failure")
+	s.wantQuiet()
+}
+
+// TestCommandOfAServiceOfAGroupWithoutData: if it is not prepared, the group is not.
+func TestCommandOfAServiceOfAGroupWithoutData(t *testing.T) {
+	s := newShop(t)
+	h := &told{}
+	s.f.Command("sh", h.run)
+	s.app.Settings.Config = false
+	s.service("app", map[string]string{"during": "stop", "group": "g"}, "data")
+	s.service("other", map[string]string{"enable": "true"}, "files")
+	s.service("worker", map[string]string{"group": "g", "pre": "drain", "post": "fill"})
+	if report, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || len(report.Downtime) != 2 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	h.want(t, "drain", "fill success")
+	h.said, h.fails = nil, "drain"
+	report, err := s.app.Backup(t.Context(), BackupOptions{})
+	if !errors.Is(err, ErrIncomplete) || len(report.Downtime) != 0 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	if it := stateOfItem(report, "volume data"); it.State != manifest.Failed || !strings.Contains(it.Error, "ripplebak.pre failed") {
+		t.Errorf("%+v", it)
+	}
+	if it := stateOfItem(report, "volume files"); it.State != manifest.Good {
+		t.Errorf("%+v", it)
+	}
+	h.want(t, "drain", "fill failure")
 	s.wantQuiet()
 }
 
