@@ -23,6 +23,9 @@ func validName(s string) bool {
 	return true
 }
 
+// IsProject says whether s can name a project.
+func IsProject(s string) bool { return validName(s) }
+
 // maxQuoted bounds what a message quotes, in bytes.
 const maxQuoted = 80
 

@@ -169,6 +169,33 @@ func (e *Engine) ProjectContainers(ctx context.Context, project string) ([]Conta
 	return e.containersWith(ctx, map[string]string{labelProject: project})
 }
 
+// Listed is a container as the Engine lists it, which says when to look closer and
+// no more.
+type Listed struct {
+	Name   string
+	Labels map[string]string
+}
+
+// Project is the Compose project that the container says it belongs to.
+func (c Listed) Project() string { return c.Labels[labelProject] }
+
+// Listed lists all containers, running or not, and inspects none.
+func (e *Engine) Listed(ctx context.Context) ([]Listed, error) {
+	list, err := e.list(ctx, filters.NewArgs())
+	if err != nil {
+		return nil, err
+	}
+	var out []Listed
+	for _, s := range list {
+		c := Listed{Labels: s.Labels}
+		if len(s.Names) > 0 {
+			c.Name = strings.TrimPrefix(s.Names[0], "/")
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
 // Helpers lists the containers that carry all of these labels (an empty value
 // stands for any), running or not, by name.
 func (e *Engine) Helpers(ctx context.Context, labels map[string]string) ([]Container, error) {

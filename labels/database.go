@@ -11,7 +11,7 @@ func (p *parser) dump(value string) {
 	case !ok:
 	case v == noDump:
 		p.spec.NoDump = true
-	case p.available(v):
+	default:
 		p.engine().Engine = v
 	}
 }
@@ -122,14 +122,6 @@ func (p *parser) paths(value string) {
 	}
 }
 
-func (p *parser) dumpCommand(value string) {
-	if d := p.engine(); p.available(value) {
-		d.Command = value
-	}
-}
+func (p *parser) dumpCommand(value string) { p.engine().Command = value }
 
-func (p *parser) restoreCommand(value string) {
-	if d := p.engine(); p.available(value) {
-		d.RestoreCommand = value
-	}
-}
+func (p *parser) restoreCommand(value string) { p.engine().RestoreCommand = value }

@@ -54,10 +54,6 @@ func volumeKeys() []key {
 	}
 }
 
-// notAvailable says which valid labels this version cannot act on yet. It is the
-// only place that knows.
-func notAvailable(name string) bool { return name == "schedule" }
-
 // engines are the values of ripplebak.dump.
 func engines() []string {
 	return []string{"pg_dump", "mariadb-dump", "mysqldump", "mongodump", "redis", "etcd", "sqlite", "slapd", "neo4j", "command"}

@@ -208,15 +208,6 @@ func (p *parser) notice(label string) {
 	})
 }
 
-// available reports a value that is right but not built yet.
-func (p *parser) available(value string) bool {
-	if !notAvailable(p.current.name) {
-		return true
-	}
-	p.problem(value, "is not available in this version", "")
-	return false
-}
-
 // choose returns value if it is one of valid, else it reports it with the one
 // that was probably meant; meant may know better than the spelling.
 func (p *parser) choose(value string, valid []string, meant string) (string, bool) {

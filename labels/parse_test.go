@@ -54,6 +54,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			s.Exclude = []string{"/cache", "*.tmp", "**/node_modules", "a,b", "{x,y}", "[!a]z"}
 		})},
 		{[]string{"during", "stop", "on-error", "warn", "group", "shop.1_a-b"}, with(func(s *Spec) { s.During, s.OnError, s.Group = Stop, Warn, "shop.1_a-b" })},
+		{[]string{"enable", "true", "schedule", " 0  2 * * * "}, with(func(s *Spec) { s.Asked, s.Schedule = true, "0 2 * * *" })},
 		{[]string{"during", "pause"}, with(func(s *Spec) { s.During = Pause })},
 		{[]string{"pre", "sync\n\techo \"$X\"\n", "post", "rm -f /lock"}, with(func(s *Spec) { s.Pre, s.Post = "sync\n\techo \"$X\"", "rm -f /lock" })},
 	} {
@@ -152,17 +153,6 @@ func TestUnknownLabels(t *testing.T) {
 	for _, label := range []string{"ripple.dump", "com.ripplebak.dump", "ripplebaked", "io.ripplebak.sidecar", "traefik.enable", ""} {
 		if Ours(label) {
 			t.Errorf("%q is not ours", label)
-		}
-	}
-}
-
-func TestWhatIsNotBuiltYetIsAPlainError(t *testing.T) {
-	for _, c := range []struct{ label, value string }{
-		{"schedule", "@daily"}, {"schedule", "0 2 * * *"},
-	} {
-		got := message(t, c.label, c.value)
-		if !strings.HasSuffix(got, "is not available in this version") || strings.Contains(got, "secret") {
-			t.Errorf("%s=%s: %s", c.label, c.value, got)
 		}
 	}
 }

@@ -59,7 +59,7 @@ type Spec struct {
 	Pre      string // a shell command, or empty
 	Post     string
 	OnError  OnError
-	Schedule string           // empty: the sidecar's
+	Schedule string           // one space between fields; empty: the sidecar's
 	Keep     retention.Policy // empty: the sidecar's
 	// Notices are labels that were left out because they come from the image.
 	Notices []Notice

@@ -73,9 +73,7 @@ func (p *parser) schedule(value string) {
 		p.problem(value, "is longer than "+itoa(maxSchedule)+" bytes", "")
 		return
 	}
-	if p.available(value) {
-		p.spec.Schedule = value
-	}
+	p.spec.Schedule = strings.Join(strings.Fields(value), " ")
 }
 
 // together checks what no label shows alone: which labels go with which engine.

@@ -70,6 +70,10 @@ type Manifest struct {
 	Warnings []string  `json:"warnings,omitempty"`
 	// Only are the services that the run was asked for; none: all.
 	Only []string `json:"only,omitempty"`
+	// Schedules are those that the run was for, where it left out services that
+	// follow others; DefaultSchedule stands for the sidecar's. None: it was for
+	// all, or asked for by hand.
+	Schedules []string `json:"schedules,omitempty"`
 	// Unlabelled are services with data that the run did not save.
 	Unlabelled []Unlabelled `json:"unlabelled,omitempty"`
 	// Overwritten is what a safety snapshot was made for; nil in others, and in
@@ -80,6 +84,10 @@ type Manifest struct {
 	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
+// Part says whether the run left out services, as it was asked to or because
+// they follow another schedule.
+func (m *Manifest) Part() bool { return len(m.Only) > 0 || len(m.Schedules) > 0 }
+
 // Mark is how much there was of an item in a run.
 type Mark struct {
 	Time  time.Time `json:"time"`
@@ -89,6 +97,10 @@ type Mark struct {
 
 // DefaultPolicy stands for the sidecar's own policy among an item's.
 const DefaultPolicy = "default"
+
+// DefaultSchedule stands for the sidecar's own schedule among those of an item
+// or a run. It is no expression.
+const DefaultSchedule = "default"
 
 // Service records what a service was made of.
 type Service struct {
@@ -113,6 +125,9 @@ type Item struct {
 	// their labels said, so that a service that is gone keeps its own;
 	// DefaultPolicy stands for the sidecar's. None: the sidecar's.
 	Keep []string `json:"keep,omitempty"`
+	// Schedules are those of the services that it belongs to, where one has its
+	// own; DefaultSchedule stands for the sidecar's. None: the sidecar's.
+	Schedules []string `json:"schedules,omitempty"`
 	// During says what the services did meanwhile: live, pause or stop.
 	During string `json:"during,omitempty"`
 	// Inconsistent says why the item is no single point in time, for

@@ -30,6 +30,7 @@ func Make(in Input) *Plan {
 	p.Unlabelled = unlabelled(in, p.Items)
 	p.checkSelection(in)
 	p.applySelection(in)
+	p.applySchedules(in)
 	p.dumpOnce()
 	p.applyPolicies(in)
 	p.leaveOut(in)
@@ -38,6 +39,7 @@ func Make(in Input) *Plan {
 	p.addOperations(in, order, windows)
 	p.checkSurroundings(in, windows)
 	p.checkGroups(in, order)
+	p.checkGroupSchedules(in, order)
 	p.checkCopies(in)
 	p.checkEmpty(in, order)
 	if in.LocalRepository != "" {
@@ -134,16 +136,7 @@ func (p *Plan) checkSurroundings(in Input, windows []window) {
 
 // checkGroups warns of groups that do not do what a group is for.
 func (p *Plan) checkGroups(in Input, order []string) {
-	members := map[string][]string{}
-	var groups []string
-	for _, s := range order {
-		if g := in.Specs[s].Group; in.Specs[s].Enabled && g != "" {
-			if members[g] == nil {
-				groups = append(groups, g)
-			}
-			members[g] = append(members[g], s)
-		}
-	}
+	groups, members := groupsOf(in, order)
 	for _, g := range groups {
 		switch {
 		case len(members[g]) == 1:
@@ -152,6 +145,21 @@ func (p *Plan) checkGroups(in Input, order []string) {
 			p.warn("group %q is no single point in time: none of its services (%s) says ripplebak.during: stop or pause", g, strings.Join(members[g], ", "))
 		}
 	}
+}
+
+// groupsOf are the groups in the order of their first services, and the enabled
+// services of each.
+func groupsOf(in Input, order []string) (groups []string, members map[string][]string) {
+	members = map[string][]string{}
+	for _, s := range order {
+		if g := in.Specs[s].Group; in.Specs[s].Enabled && g != "" {
+			if members[g] == nil {
+				groups = append(groups, g)
+			}
+			members[g] = append(members[g], s)
+		}
+	}
+	return groups, members
 }
 
 // checkEmpty says where labels have come to nothing: for a service it is a

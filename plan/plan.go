@@ -46,6 +46,9 @@ type Plan struct {
 
 	// Only are the services that the run was asked for; none: all.
 	Only []string `json:"only,omitempty"`
+	// Schedules are those that the run is for, where it leaves out services that
+	// follow others.
+	Schedules []string `json:"schedules,omitempty"`
 
 	// Specs are kept for who carries the plan out.
 	Specs map[string]labels.Spec `json:"-"`
@@ -71,6 +74,9 @@ type Item struct {
 	// Keep are the retention policies of its services, where one of them has
 	// any; "default" stands for the sidecar's.
 	Keep []string `json:"keep,omitempty"`
+	// Schedules are those of its services, where one of them has its own;
+	// "default" stands for the sidecar's.
+	Schedules []string `json:"schedules,omitempty"`
 
 	Dump   *DumpItem   `json:"dump,omitempty"`
 	Volume *VolumeItem `json:"volume,omitempty"`
@@ -207,6 +213,9 @@ type Input struct {
 	Config compose.Config
 	// Select leaves out every item of other services; nil selects all.
 	Select []string
+	// Due leaves out what follows none of these schedules, as labels write them;
+	// manifest.DefaultSchedule stands for the sidecar's. Nil: nothing.
+	Due []string
 	// HasState says that the state volume is there. HasSocket says that the
 	// directory of the helpers' socket is one that helpers can mount.
 	HasState, HasSocket bool

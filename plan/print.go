@@ -62,6 +62,9 @@ func (p *Plan) printItems(w *bufio.Writer) {
 		if it.Keep != nil {
 			line(w, 3, "kept by %s", strings.Join(it.Keep, ", and by "))
 		}
+		if it.Schedules != nil {
+			line(w, 3, "on %s", scheduleTexts(it.Schedules))
+		}
 		if it.Dump != nil {
 			for _, c := range it.Dump.Commands {
 				line(w, 3, "$ %s", c)

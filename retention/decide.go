@@ -274,21 +274,24 @@ func keepNewestGood(list []*entry, subjects []subject) {
 }
 
 // keepMinimum keeps the newest good snapshots of the project until there are
-// enough.
-func keepMinimum(list []*entry, minimum int) {
-	have := 0
-	for _, e := range list {
-		if e.whole() && e.odd == "" && e.kept() {
-			have++
+// enough: of each of its schedules, for a run that was for one of them says
+// nothing of what follows another.
+func keepMinimum(entries []*entry, minimum int) {
+	for _, schedule := range schedulesOf(entries) {
+		have := 0
+		for _, e := range entries {
+			if e.covers(schedule) && e.odd == "" && e.kept() {
+				have++
+			}
 		}
-	}
-	for _, e := range list {
-		if have >= minimum {
-			return
-		}
-		if e.whole() && e.odd == "" && !e.kept() {
-			e.keep(fmt.Sprintf("one of %d good ones that stay at least", minimum))
-			have++
+		for _, e := range entries {
+			if have >= minimum {
+				break
+			}
+			if e.covers(schedule) && e.odd == "" && !e.kept() {
+				e.keep(fmt.Sprintf("one of %d good ones that stay at least", minimum))
+				have++
+			}
 		}
 	}
 }

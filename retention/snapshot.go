@@ -26,6 +26,9 @@ type Item struct {
 	// Policies are those of the services that the item belongs to; an empty
 	// one, or none at all, stands for the policy of the sidecar.
 	Policies []Policy
+	// Schedules are those of the services that the item belongs to; an empty
+	// one, or none at all, stands for the schedule of the sidecar.
+	Schedules []string
 }
 
 // Snapshot is what a decision goes by.
@@ -39,9 +42,12 @@ type Snapshot struct {
 	// that ripplebak did not write.
 	Items      []Item
 	Incomplete bool // some items failed
-	Part       bool // of a run that was asked for some services only
-	Safety     bool // made by a restore, of what it was about to overwrite
-	Pinned     bool
+	Part       bool // of a run that left out services
+	// Schedules are those that a part was made for, an empty one for that of the
+	// sidecar; none: somebody has asked for it.
+	Schedules []string
+	Safety    bool // made by a restore, of what it was about to overwrite
+	Pinned    bool
 	// Unreadable says why nobody can tell what the snapshot holds, as a reason
 	// to keep it; it counts for nothing.
 	Unreadable string
@@ -52,6 +58,32 @@ type Snapshot struct {
 
 // whole says whether the snapshot is a good backup of the project.
 func (s *Snapshot) whole() bool { return !s.Incomplete && !s.Part && !s.Safety && s.Unreadable == "" }
+
+// covers says whether the snapshot is a good backup of all that follows a
+// schedule.
+func (s *Snapshot) covers(schedule string) bool {
+	return !s.Incomplete && !s.Safety && s.Unreadable == "" && (!s.Part || slices.Contains(s.Schedules, schedule))
+}
+
+// schedulesOf are the schedules that the project has, as its newest snapshot
+// knows them; the entries come newest first.
+func schedulesOf(list []*entry) []string {
+	var out []string
+	for _, e := range list {
+		if e.Safety || e.odd != "" || len(e.Items) == 0 {
+			continue
+		}
+		for _, i := range e.Items {
+			out = append(out, i.Schedules...)
+			if len(i.Schedules) == 0 {
+				out = append(out, "")
+			}
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	return []string{""}
+}
 
 // newestFirst sorts by time, and what is of one instant by ID.
 func newestFirst(a, b *entry) int {

@@ -28,6 +28,8 @@ type App struct {
 	// Crash is called at each named crash point; nil in production.
 	Crash func(point string)
 
+	oneOf      string         // the project, where it is one of several
+	whole      *App           // of which this one does one project; nil: it does all that there is
 	mounts     string         // where helpers have their volumes, if not at mountRoot
 	kdf        repository.KDF // cost of a new repository's key, if not as much as it should
 	keys       repository.Keyring

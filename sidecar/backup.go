@@ -24,6 +24,9 @@ type BackupOptions struct {
 	Wait time.Duration
 	// CopyUntil ends copying to other repositories early; zero: when it is done.
 	CopyUntil time.Time
+
+	// due leaves out what follows none of these schedules (plan.Input.Due).
+	due []string
 }
 
 // BackupReport says what a backup did.
@@ -50,7 +53,8 @@ type BackupReport struct {
 	// Copies is what was copied after the run.
 	Copies []CopyInfo `json:"copies,omitempty"`
 
-	only    []string // the services that it was limited to
+	part    bool     // it was limited to services that somebody named
+	due     []string // the schedules that it was for, where it left out others
 	changed []string // keys of items that have changed suddenly
 }
 
@@ -80,9 +84,12 @@ func (a *App) backUp(ctx context.Context, h *host, opt BackupOptions) (report *B
 	defer func() { err = errors.Join(err, release()) }()
 	if len(opt.Services) == 0 { // a part of the project is no backup of it
 		a.recordBegin(h)
-		defer func() { a.recordEnd(h, report, err, ctx.Err() != nil) }()
+		defer func() { a.recordEnd(h, opt.due, report, err, ctx.Err() != nil) }()
 	}
 	p, d, v, e, err := a.prepareBackup(ctx, h, opt, id)
+	if errors.Is(err, errNothingDue) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +143,12 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions, id 
 	g, gctx := errgroup.WithContext(ctx)
 	var problems error
 	g.Go(func() (err error) {
-		p, d, err = a.makePlan(gctx, h, opt.Services)
+		p, d, err = a.makePlan(gctx, h, opt.Services, opt.due)
 		if err == nil && len(p.Problems) > 0 {
 			problems = &ProblemsError{Problems: p.Problems}
+		}
+		if err == nil && (a.leftOut(d) || problems == nil && p.Nothing()) {
+			problems = errNothingDue
 		}
 		if err == nil && problems == nil {
 			e = a.startEarly(ctx, h, id, firstWindow(p), false)
@@ -156,7 +166,7 @@ func (a *App) prepareBackup(ctx context.Context, h *host, opt BackupOptions, id 
 		return err
 	})
 	err = g.Wait()
-	if err == nil {
+	if err == nil || errors.Is(problems, errNothingDue) {
 		err = problems
 	}
 	if err == nil && v == nil {
@@ -195,7 +205,7 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 	}
 	r.prepare()
 	var err error
-	if r.parents, err = a.findParents(ctx, v.repo, h.project, itemKeys(p)); err != nil {
+	if r.parents, err = a.findParents(ctx, v.repo, h.project, savedKeys(p)); err != nil {
 		return nil, err
 	}
 	if e != nil {
@@ -221,10 +231,13 @@ func (a *App) carryOutWith(ctx context.Context, h *host, p *plan.Plan, d *discov
 	return report, errors.Join(err, r.down, r.writer.Close(context.WithoutCancel(ctx)))
 }
 
-func itemKeys(p *plan.Plan) []string {
+// savedKeys are the items that a run is to save.
+func savedKeys(p *plan.Plan) []string {
 	var keys []string
 	for _, it := range p.Items {
-		keys = append(keys, it.Key)
+		if it.Skip == "" {
+			keys = append(keys, it.Key)
+		}
 	}
 	return keys
 }
@@ -274,7 +287,7 @@ func (r *run) report(id string, m *manifest.Manifest) *BackupReport {
 	out := &BackupReport{
 		Snapshot: id, Project: m.Project, Started: m.Started, Seconds: r.app.Now().Sub(r.started).Seconds(),
 		Complete: m.Complete(), Items: m.Items, Warnings: append([]string{}, m.Warnings...),
-		BytesStored: int64(stats.BytesStored), Downtime: map[string]float64{}, only: m.Only, changed: r.changed,
+		BytesStored: int64(stats.BytesStored), Downtime: map[string]float64{}, part: m.Part() && len(m.Schedules) == 0, due: m.Schedules, changed: r.changed,
 	}
 	for _, i := range m.Items {
 		out.BytesRead += i.Bytes

@@ -44,7 +44,7 @@ func (r *run) manifest() *manifest.Manifest {
 	defer r.mu.Unlock()
 	m := &manifest.Manifest{
 		Project: r.plan.Project, Run: r.id, Safety: r.safety, Overwritten: r.overwrites, Host: r.host.name, Program: r.app.Version,
-		Engine: r.host.info.ServerVersion, Started: r.started, Finished: r.app.Now(), Warnings: r.warnings, Only: r.plan.Only,
+		Engine: r.host.info.ServerVersion, Started: r.started, Finished: r.app.Now(), Warnings: r.warnings, Only: r.plan.Only, Schedules: r.plan.Schedules,
 		Services: []manifest.Service{}, Items: []manifest.Item{}, Recovery: r.recovery(),
 	}
 	for _, u := range r.plan.Unlabelled {

@@ -171,6 +171,9 @@ func (a *App) wantedSnapshots(ctx context.Context, repo *repository.Repository, 
 	}
 	slices.Reverse(list)
 	if len(named) == 0 {
+		if err := a.oneProject(ctx); err != nil {
+			return nil, err
+		}
 		if project == "" {
 			return nil, errors.New("it is not known which project's snapshots to copy: set RIPPLEBAK_PROJECT, or name snapshots")
 		}

@@ -56,7 +56,7 @@ func heldForCopies(report *BackupReport, backedUp error) []string {
 		return report.Retention.Held
 	case backedUp != nil || !report.Complete:
 		return []string{"the backup was not complete"}
-	case len(report.only) > 0:
+	case report.part:
 		return []string{"a part of the project was saved"}
 	}
 	var held []string
@@ -78,7 +78,7 @@ const copyPatience = lockPatience
 // warnOfCopies says which copies are behind, by what is remembered of them.
 func (a *App) warnOfCopies(h state.History) {
 	for _, c := range a.Settings.Copies {
-		if text, behind := h.Copies[c.Name].Behind(a.Now()); behind {
+		if text, behind := h.Copy(c.Name).Behind(a.Now()); behind {
 			a.Log.Warn().Str("copy", c.Name).Msg(a.Redactor().Redact(c.Name + " " + text))
 		}
 	}

@@ -228,7 +228,7 @@ func (c *copying) remember(ctx context.Context) {
 	}
 	// Of snapshots that were named it cannot be told whether the copy is behind.
 	all := len(c.opt.Snapshots) == 0
-	c.app.recordCopy(c.dir, c.target.name, func(h *state.CopyHistory) {
+	c.app.recordCopy(c.dir, state.CopyOf(c.target.name, c.app.oneOf), func(h *state.CopyHistory) {
 		h.LastError = c.info.Error
 		switch {
 		case !all:
@@ -267,6 +267,17 @@ func (a *App) recordCopy(dir *state.Dir, name string, change func(*state.CopyHis
 		h.Copies[name] = c
 	})
 	if err != nil {
+		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
+	}
+}
+
+// forgetCopies forgets how far a copy was for each of several projects, because
+// it is another one now.
+func (a *App) forgetCopies(dir *state.Dir, name string) {
+	if dir == nil || a.oneOf == "" {
+		return
+	}
+	if err := dir.UpdateHistory(func(h *state.History) { h.ForgetCopy(name) }); err != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
 	}
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/labels"
 	"github.com/ripplebak/ripplebak/plan"
+	"github.com/ripplebak/ripplebak/sidecar/schedule"
+	"github.com/ripplebak/ripplebak/sidecar/settings"
 )
 
 // discovery is the project as it is now, and what its labels ask for.
@@ -63,7 +66,7 @@ func (a *App) discover(ctx context.Context, h *host) (*discovery, error) {
 	}
 	d.notices = append(d.notices, d.project.Notes...)
 	a.Redactor().Public(d.names()...)
-	d.readLabels(a.Settings.TrustImageLabels)
+	d.readLabels(a.Settings)
 	d.specs = plan.Recognise(d.project, d.specs, a.Settings.Auto)
 	return d, nil
 }
@@ -134,13 +137,14 @@ func (h *host) ownVolumes(cs []docker.Container) map[string]bool {
 
 // readLabels parses the labels of every service and volume, and gathers every
 // problem.
-func (d *discovery) readLabels(trustImage bool) {
+func (d *discovery) readLabels(set *settings.Settings) {
 	d.specs, d.faulty = map[string]labels.Spec{}, map[string]bool{}
 	d.volumeSpecs = map[string]labels.VolumeSpec{}
 	for _, s := range d.project.Services {
 		spec, problems := labels.Parse(labels.Source{
-			Service: s.Name, Labels: s.Labels, ImageLabels: s.ImageLabels, TrustImage: trustImage, Mounts: labelMounts(s),
+			Service: s.Name, Labels: s.Labels, ImageLabels: s.ImageLabels, TrustImage: set.TrustImageLabels, Mounts: labelMounts(s),
 		})
+		problems = append(problems, scheduleProblems(spec, set.Location)...)
 		d.specs[s.Name] = spec
 		for _, p := range problems {
 			d.problems = append(d.problems, p.Error())
@@ -157,6 +161,22 @@ func (d *discovery) readLabels(trustImage bool) {
 			d.problems = append(d.problems, p.Error())
 		}
 	}
+}
+
+// labelSchedule is the label of a service's own schedule.
+const labelSchedule = labels.Prefix + "schedule"
+
+// scheduleProblems says what is wrong with a service's schedule, which the
+// grammar of labels does not know.
+func scheduleProblems(spec labels.Spec, zone *time.Location) []labels.Problem {
+	if spec.Schedule == "" {
+		return nil
+	}
+	_, err := schedule.Parse(spec.Schedule, zone)
+	if err == nil {
+		return nil
+	}
+	return []labels.Problem{{Service: spec.Service, Label: labelSchedule, Reason: err.Error()}}
 }
 
 func labelMounts(s compose.Service) []labels.Mount {

@@ -13,6 +13,8 @@ var (
 	ErrIncomplete = errors.New("some items failed")
 	// ErrNothingSaved means that no item could be saved and no snapshot exists.
 	ErrNothingSaved = errors.New("nothing was saved")
+	// errNothingDue means that nothing follows the schedules that were due.
+	errNothingDue = errors.New("nothing follows this schedule")
 	// ErrRestoreFailed means that an item was not restored.
 	ErrRestoreFailed = errors.New("some items were not restored")
 	// ErrDeclined means that the user was asked and said no.

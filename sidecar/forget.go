@@ -144,6 +144,9 @@ func (a *App) forgetter(opt ForgetOptions) (*forgetter, error) {
 // aroundProject says which project is ours. Without Docker there is no host,
 // and the settings must say.
 func (a *App) aroundProject(ctx context.Context) (*host, string, error) {
+	if err := a.oneProject(ctx); err != nil {
+		return nil, "", err
+	}
 	h, err := a.lookAround(ctx)
 	switch {
 	case err == nil:

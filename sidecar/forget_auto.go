@@ -35,11 +35,11 @@ var ErrRetentionHeld = errors.New("old snapshots are no longer removed")
 const retentionPatience = 30 * time.Second
 
 // retain removes the snapshots of this project and host that nothing keeps,
-// after a backup of the whole project in which every item succeeded, and not
-// otherwise. The vault holds no lock. Whatever goes wrong is no failure of the
+// after a backup of the whole project, or of all that follows a schedule, in
+// which every item succeeded, and not otherwise. The vault holds no lock. Whatever goes wrong is no failure of the
 // backup; ErrRetentionHeld alone is an error, of a backup that has failed.
 func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupReport, backedUp error) error {
-	if len(report.only) > 0 || !a.hasPolicy(report) {
+	if report.part || !a.hasPolicy(report) {
 		return nil
 	}
 	out := &RetentionReport{Held: []string{}}
@@ -50,7 +50,7 @@ func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupRepor
 	}
 	if backedUp != nil || !report.Complete {
 		out.Held = append(out.Held, "the backup was not complete")
-		return a.heldTooLong(ctx, h, v, out)
+		return a.heldTooLong(ctx, h, v, out, report.due)
 	}
 	for _, key := range report.changed {
 		out.Held = append(out.Held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
@@ -58,6 +58,7 @@ func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupRepor
 	if err := knownDamage(h); err != nil {
 		out.Held = append(out.Held, err.Error())
 	}
+	out.Held = append(out.Held, failingBeside(h, report.due)...)
 	if len(out.Held) == 0 {
 		if err := a.retainNow(ctx, h, v, out); err != nil {
 			out.Error = a.Redactor().Redact(err.Error())
@@ -85,6 +86,22 @@ func knownDamage(h *host) error {
 		return fmt.Errorf("it is not known what checks found: %w", err)
 	}
 	return hist.Check.Healthy()
+}
+
+// failingBeside are the schedules of the project of which the last run was no
+// good one, where this one was not for them: nothing is removed after a failure.
+func failingBeside(h *host, due []string) (held []string) {
+	if h.state == nil || due == nil {
+		return nil
+	}
+	hist, err := h.state.History()
+	if err != nil {
+		return nil // which is a reason already
+	}
+	for _, s := range hist.FailingBeside(manifest.DefaultSchedule, due) {
+		held = append(held, "the last backup on the schedule "+s+" was not complete")
+	}
+	return held
 }
 
 // recommended is a policy that suits most.
@@ -146,8 +163,8 @@ func (a *App) retainNow(ctx context.Context, h *host, v *vault, out *RetentionRe
 
 // heldTooLong says so when backups have been incomplete for so long that what
 // nobody removes becomes a fault of its own.
-func (a *App) heldTooLong(ctx context.Context, h *host, v *vault, out *RetentionReport) error {
-	list, err := a.runsOf(ctx, v.repo, h)
+func (a *App) heldTooLong(ctx context.Context, h *host, v *vault, out *RetentionReport, due []string) error {
+	list, err := a.runsOf(ctx, v.repo, h, due)
 	if err != nil {
 		out.Error = a.Redactor().Redact(err.Error())
 		a.Log.Warn().Msg(out.Error)
@@ -166,9 +183,10 @@ func (a *App) heldTooLong(ctx context.Context, h *host, v *vault, out *Retention
 
 // runsOf are the project's snapshots of this host by what their tags say. Of
 // the complete ones manifests are read, newest first, until one is of the whole
-// project: a run of a part says nothing of what the others lack. A manifest that
+// project, or was for one of the schedules that are due: a run of a part says
+// nothing of what the others lack. A manifest that
 // cannot be read raises no alarm.
-func (a *App) runsOf(ctx context.Context, repo *repository.Repository, h *host) ([]retention.Snapshot, error) {
+func (a *App) runsOf(ctx context.Context, repo *repository.Repository, h *host, due []string) ([]retention.Snapshot, error) {
 	all, _, err := repo.Snapshots(ctx)
 	if err != nil {
 		return nil, err
@@ -182,7 +200,7 @@ func (a *App) runsOf(ctx context.Context, repo *repository.Repository, h *host) 
 		run := described(s)
 		if !found && !run.Incomplete && !run.Safety {
 			m, err := a.manifestOf(ctx, repo, &snapshot{StoredSnapshot: s}, h.project)
-			run.Part = err == nil && len(m.Only) > 0
+			run.Part = err == nil && m.Part() && !slices.ContainsFunc(m.Schedules, func(s string) bool { return slices.Contains(due, s) })
 			found = !run.Part
 		}
 		out = append(out, run)

@@ -303,7 +303,7 @@ func (f *forgetter) judgeNamed(states []retention.Snapshot, named map[repository
 			d.Remove = append(d.Remove, s)
 			continue
 		}
-		if !s.Incomplete && !s.Safety && !s.Part && s.Unreadable == "" {
+		if !s.Incomplete && !s.Safety && (!s.Part || len(s.Schedules) > 0) && s.Unreadable == "" {
 			good++
 		}
 		d.Keep = append(d.Keep, retention.Kept{Snapshot: s, Reasons: []string{"not named"}})
@@ -332,14 +332,27 @@ func staysWith(s retention.Snapshot, named map[repository.ID]bool) error {
 	return fmt.Errorf("snapshot %.8s was written in place of %s, which is damaged and would count as good without it: name that one too", s.ID, id.Short())
 }
 
-// interval is how far apart scheduled runs are; 0 where the schedule cannot be
-// read, which serve complains of.
+// interval is how far apart scheduled runs of the project are, at all of its
+// schedules together; 0 where the sidecar's cannot be read, which serve complains
+// of. What the services' are is what serve has noted: snapshots, which others may
+// have written, are not asked.
 func (a *App) interval() time.Duration {
 	s, err := schedule.Parse(a.Settings.Schedule, a.Settings.Location)
 	if err != nil {
 		return 0
 	}
-	return s.Interval(a.Now())
+	interval := s.Interval(a.Now())
+	hist, err := a.at().History()
+	if err != nil || interval <= 0 || len(hist.Schedules) == 0 {
+		return interval
+	}
+	often := 1 / interval.Hours()
+	for _, s := range hist.Schedules {
+		if s.Interval > 0 {
+			often += 1 / s.Interval.Hours()
+		}
+	}
+	return time.Duration(float64(time.Hour) / often)
 }
 
 func pathsOf(list []repository.StoredSnapshot) []string {

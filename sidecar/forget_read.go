@@ -91,7 +91,7 @@ func (f *forgetter) readOne(ctx context.Context, repo *repository.Repository, s 
 		out.Unreadable = "it cannot be read: " + f.app.Redactor().Redact(err.Error())
 	default:
 		out.Incomplete = out.Incomplete || !m.Complete()
-		out.Part = len(m.Only) > 0
+		out.Part, out.Schedules = m.Part(), retainedSchedules(m.Schedules)
 		out.Items = retainedItems(m)
 	}
 	return out
@@ -115,7 +115,7 @@ func described(s repository.StoredSnapshot) retention.Snapshot {
 func retainedItems(m *manifest.Manifest) []retention.Item {
 	out := []retention.Item{}
 	for _, it := range m.Items {
-		r := retention.Item{Key: it.Key()}
+		r := retention.Item{Key: it.Key(), Schedules: retainedSchedules(it.Schedules)}
 		switch it.State {
 		case manifest.Good:
 			r.State = retention.Good
@@ -126,6 +126,17 @@ func retainedItems(m *manifest.Manifest) []retention.Item {
 			r.Policies = append(r.Policies, storedPolicy(text))
 		}
 		out = append(out, r)
+	}
+	return out
+}
+
+// retainedSchedules are a manifest's schedules as retention sees them.
+func retainedSchedules(list []string) (out []string) {
+	for _, s := range list {
+		if s == manifest.DefaultSchedule {
+			s = ""
+		}
+		out = append(out, s)
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -225,4 +226,14 @@ func (s *shop) host() *host {
 		}
 	})
 	return h
+}
+
+// recoverNow recovers what runs left that died, as serve does each minute.
+func (a *App) recoverNow(ctx context.Context) (err error) {
+	h, err := a.lookAround(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	return a.recoverHere(ctx, h, nil)
 }

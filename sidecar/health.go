@@ -12,12 +12,30 @@ import (
 // have failed for too long (state.Overdue).
 // It only looks: a health check must not make what it checks.
 func (a *App) Health() error {
-	h, err := state.At(a.Settings.StateDir).History()
+	h, err := a.at().History()
 	if err != nil {
 		return err
 	}
 	a.warnOfCopies(h)
-	return errors.Join(h.Healthy(a.Now()), h.Check.Healthy(), a.jobsHealthy(h), a.copiesHealthy(h))
+	return errors.Join(a.runsHealthy(h), h.Check.Healthy(), a.jobsHealthy(h), a.copiesHealthy(h))
+}
+
+// runsHealthy looks at the runs of each project.
+func (a *App) runsHealthy(h state.History) error {
+	if !a.Settings.Several() {
+		return h.Healthy(a.Now())
+	}
+	projects := a.projectsBefore(a.at())
+	if len(projects) == 0 {
+		return errNoProject
+	}
+	var errs []error
+	for _, p := range projects {
+		if err := h.Projects[p].Healthy(a.Now()); err != nil {
+			errs = append(errs, &ProjectError{Project: p, Err: err})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // jobsHealthy looks at the jobs that the settings ask for.
@@ -41,8 +59,8 @@ func (a *App) copiesHealthy(h state.History) error {
 	var errs []error
 	now := a.Now()
 	for _, c := range a.Settings.Copies {
-		r := h.Copies[c.Name]
-		if text, behind := r.Behind(now); behind && r.Overdue(h.Interval, now) {
+		r := h.Copy(c.Name)
+		if text, behind := r.Behind(now); behind && r.Overdue(h.LongestInterval(), now) {
 			errs = append(errs, fmt.Errorf("%s %s", c.Name, text))
 		}
 	}

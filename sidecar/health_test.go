@@ -48,7 +48,7 @@ func TestHealthOfJobsThatFail(t *testing.T) {
 			s.app.Settings.CheckSchedule = "off"
 		}
 		err := dir.UpdateHistory(func(h *state.History) {
-			*h = state.History{LastGood: ago(1), Interval: day, Copies: map[string]state.CopyHistory{"copy": c.copied}, Check: state.CheckHistory{Last: c.check}}
+			*h = state.History{Runs: state.Runs{LastGood: ago(1), Interval: day}, Copies: map[string]state.CopyHistory{"copy": c.copied}, Check: state.CheckHistory{Last: c.check}}
 			h.SetJob(c.job, c.record)
 		})
 		if err != nil {

@@ -73,6 +73,19 @@ func (h *host) onHost(p string) string {
 	return path.Join(nearest.Source, strings.TrimPrefix(p, path.Clean(nearest.Destination)))
 }
 
+// of is the same place for who works for one of several projects.
+func (h *host) of(project string) *host {
+	if project == "" {
+		return h
+	}
+	one := *h
+	one.project = project
+	if h.state != nil {
+		one.state = h.state.Of(project)
+	}
+	return &one
+}
+
 // lookAround connects to the Engine and finds out where we are.
 func (a *App) lookAround(ctx context.Context) (*host, error) {
 	engine, err := docker.Connect(ctx, docker.Options{
@@ -108,10 +121,10 @@ func (a *App) fill(ctx context.Context, h *host) error {
 		return err
 	}
 	h.project = a.Settings.Project
-	if h.project == "" && h.self != nil {
+	if h.project == "" && h.self != nil && !a.Settings.Several() {
 		h.project = h.self.Project()
 	}
-	if h.project == "" {
+	if h.project == "" && !a.Settings.Several() {
 		return errors.New("no project is known: set RIPPLEBAK_PROJECT to the name of the Compose project")
 	}
 	if h.self != nil {
@@ -131,7 +144,7 @@ func (a *App) fillFromSelf(h *host) error {
 			if err != nil {
 				return err
 			}
-			h.state = d
+			h.state = d.Of(a.oneOf)
 			h.stateMount = m
 		case path.Clean(a.Settings.RunDir):
 			if m.Type == "volume" {
@@ -154,7 +167,7 @@ func (a *App) fillBareHost(h *host) error {
 	if err != nil {
 		return fmt.Errorf("%w; outside a container, set RIPPLEBAK_STATE_DIR to a directory of your own", err)
 	}
-	h.state = d
+	h.state = d.Of(a.oneOf)
 	if err := os.MkdirAll(a.Settings.RunDir, 0o700); err != nil {
 		return fmt.Errorf("make the helpers' socket directory: %w; outside a container, set RIPPLEBAK_RUN_DIR to a directory of your own", err)
 	}

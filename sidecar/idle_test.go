@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/repository"
-	"github.com/ripplebak/ripplebak/sidecar/schedule"
 )
 
 // idleMemory is what serve may keep between runs, in bytes, beside the index,
@@ -58,13 +58,9 @@ func TestServeIsSmallWhenIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	due, err := schedule.Parse("@daily", time.UTC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.app.scheduledRun(t.Context(), due)
+	s.app.scheduledRun(t.Context(), []string{manifest.DefaultSchedule}, time.Now().Add(time.Hour))
 	settled := goroutines()
-	s.app.scheduledRun(t.Context(), due)
+	s.app.scheduledRun(t.Context(), []string{manifest.DefaultSchedule}, time.Now().Add(time.Hour))
 	if s.snapshots() != 2 {
 		t.Fatal("a run failed")
 	}

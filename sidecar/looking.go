@@ -74,6 +74,9 @@ func (a *App) ownProject(ctx context.Context) string {
 	if a.Settings.Project != "" {
 		return a.Settings.Project
 	}
+	if a.Settings.Several() {
+		return ""
+	}
 	h, err := a.lookAround(ctx)
 	if err != nil {
 		return ""

@@ -50,6 +50,11 @@ func (a *App) snapshotsOf(ctx context.Context, repo *repository.Repository, all 
 	if all {
 		return list, nil
 	}
+	if names := a.Settings.Projects; len(names) > 0 {
+		return slices.DeleteFunc(list, func(s repository.StoredSnapshot) bool {
+			return !slices.ContainsFunc(names, func(p string) bool { return ofProject(&s.Snapshot, p) })
+		}), nil
+	}
 	project := a.ownProject(ctx)
 	return slices.DeleteFunc(list, func(s repository.StoredSnapshot) bool {
 		return project != "" && !ofProject(&s.Snapshot, project)
@@ -68,6 +73,9 @@ func (a *App) findSnapshot(ctx context.Context, repo *repository.Repository, pre
 			return nil, err
 		}
 		return &repository.StoredSnapshot{ID: id, Snapshot: *s}, nil
+	}
+	if err := a.oneProject(ctx); err != nil {
+		return nil, err
 	}
 	list, err := a.snapshotsOf(ctx, repo, false)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/repository"
-	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/storage"
 )
 
@@ -133,7 +132,7 @@ func (a *App) pinCopy(ctx context.Context, h *host, f *forgetter, t target, opt 
 
 // seenCopy says whether this sidecar has ever used a copy.
 func (a *App) seenCopy(name string) bool {
-	h, err := state.At(a.Settings.StateDir).History()
+	h, err := a.at().History()
 	return err != nil || h.Copies[name].Repository != ""
 }
 

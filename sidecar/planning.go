@@ -21,7 +21,7 @@ func (a *App) Plan(ctx context.Context, services []string) (_ *plan.Plan, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
-	p, _, err := a.makePlan(ctx, h, services)
+	p, _, err := a.makePlan(ctx, h, services, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,8 @@ func (a *App) Plan(ctx context.Context, services []string) (_ *plan.Plan, err er
 }
 
 // makePlan reads everything that a plan is decided upon, and has it made.
-func (a *App) makePlan(ctx context.Context, h *host, services []string) (*plan.Plan, *discovery, error) {
+// due is plan.Input.Due.
+func (a *App) makePlan(ctx context.Context, h *host, services, due []string) (*plan.Plan, *discovery, error) {
 	d, err := a.discover(ctx, h)
 	if err != nil {
 		return nil, nil, err
@@ -51,7 +52,7 @@ func (a *App) makePlan(ctx context.Context, h *host, services []string) (*plan.P
 	}
 	p := plan.Make(plan.Input{
 		Project: d.project, Specs: d.specs, VolumeSpecs: d.volumeSpecs,
-		Problems: d.problems, Notices: d.notices, Probes: probes, ForeignWriters: foreign, Config: d.config, Own: a.ownPaths(h), HostPaths: a.Settings.HostPaths, Select: services,
+		Problems: d.problems, Notices: d.notices, Probes: probes, ForeignWriters: foreign, Config: d.config, Own: a.ownPaths(h), HostPaths: a.Settings.HostPaths, Select: services, Due: due,
 		HasState: h.state != nil, HasSocket: h.hasSocket(), LocalRepository: a.localRepository(), Engine: dump.Lookup,
 		Pre: plan.Hook(a.Settings.Pre), Post: plan.Hook(a.Settings.Post),
 	})
@@ -105,7 +106,7 @@ func (a *App) PlanFile(ctx context.Context, files []string, services []string) (
 		return nil, err
 	}
 	d := &discovery{project: project, notices: project.Notes}
-	d.readLabels(a.Settings.TrustImageLabels)
+	d.readLabels(a.Settings)
 	d.specs = plan.Recognise(d.project, d.specs, a.Settings.Auto)
 	probes := map[string]plan.Probe{}
 	for name, spec := range d.specs {

@@ -25,9 +25,9 @@ func (a *App) youngPacks(dir *state.Dir, t target) (age time.Duration, undated b
 	if err != nil {
 		return keepYoungFailing, false
 	}
-	since, failing := h.Failing()
+	since, failing := h.AnyFailing()
 	if t.name != "" { // what a copying stored that was interrupted
-		since = h.Copies[t.name].BehindSince
+		since = h.Copy(t.name).BehindSince
 		failing = !since.IsZero()
 	}
 	if !failing {

@@ -93,11 +93,11 @@ func TestHowYoungPacksAre(t *testing.T) {
 		age     time.Duration
 		undated bool
 	}{
-		"good":               {state.History{LastGood: ago(1)}, target{}, keepYoung, false},
-		"failed":             {state.History{LastGood: ago(1), LastError: "x"}, target{}, keepYoungFailing, true},
-		"died":               {state.History{ServingSince: ago(1), Unfinished: 1}, target{}, keepYoungFailing, true},
-		"failing for long":   {state.History{LastGood: ago(15), LastError: "x"}, target{}, keepYoungFailing, false},
-		"copy, up to date":   {state.History{LastGood: ago(15), LastError: "x"}, copied, keepYoung, false},
+		"good":               {state.History{Runs: state.Runs{LastGood: ago(1)}}, target{}, keepYoung, false},
+		"failed":             {state.History{Runs: state.Runs{LastGood: ago(1), LastError: "x"}}, target{}, keepYoungFailing, true},
+		"died":               {state.History{Runs: state.Runs{ServingSince: ago(1), Unfinished: 1}}, target{}, keepYoungFailing, true},
+		"failing for long":   {state.History{Runs: state.Runs{LastGood: ago(15), LastError: "x"}}, target{}, keepYoungFailing, false},
+		"copy, up to date":   {state.History{Runs: state.Runs{LastGood: ago(15), LastError: "x"}}, copied, keepYoung, false},
 		"copy, behind":       {state.History{Copies: map[string]state.CopyHistory{"copy": {BehindSince: ago(3)}}}, copied, keepYoungFailing, true},
 		"copy, far behind":   {state.History{Copies: map[string]state.CopyHistory{"copy": {BehindSince: ago(15)}}}, copied, keepYoungFailing, false},
 		"another copy is so": {state.History{Copies: map[string]state.CopyHistory{"attic": {BehindSince: ago(3)}}}, copied, keepYoung, false},

@@ -1,27 +1,48 @@
 package sidecar
 
-import "github.com/ripplebak/ripplebak/sidecar/state"
+import (
+	"slices"
+	"time"
+
+	"github.com/ripplebak/ripplebak/manifest"
+	"github.com/ripplebak/ripplebak/sidecar/state"
+)
 
 // recordBegin notes that a run has begun, so that one that dies leaves a trace.
 func (a *App) recordBegin(h *host) {
 	a.record(h, func(hist *state.History) { hist.Unfinished++ })
 }
 
-// recordEnd notes for health and for missed runs how a run went. One that was
-// interrupted, as by a machine that goes down, was not attempted: it is made up
-// at the next start.
-func (a *App) recordEnd(h *host, report *BackupReport, err error, interrupted bool) {
+// recordEnd notes for health and for missed runs how a run went, with each of the
+// schedules that it was for; nil: all. One that was interrupted, as by a machine
+// that goes down, was not attempted: it is made up at the next start. No report
+// and no error is a run for which there was nothing to do.
+func (a *App) recordEnd(h *host, due []string, report *BackupReport, err error, interrupted bool) {
+	text := ""
+	if err != nil {
+		text = a.Redactor().Redact(err.Error())
+	}
+	good := err == nil && report == nil || report != nil && report.Snapshot != "" && report.Complete
+	now := a.Now()
 	a.record(h, func(hist *state.History) {
-		hist.Unfinished, hist.LastError = 0, ""
-		if err != nil {
-			hist.LastError = a.Redactor().Redact(err.Error())
+		hist.Unfinished = 0
+		note := func(lastError *string, lastGood, lastAttempt *time.Time) {
+			*lastError = text
+			if good {
+				*lastGood = now
+			}
+			if good || !interrupted {
+				*lastAttempt = now
+			}
 		}
-		good := report != nil && report.Snapshot != "" && report.Complete
-		if good {
-			hist.LastGood = a.Now()
+		if due == nil || slices.Contains(due, manifest.DefaultSchedule) {
+			note(&hist.LastError, &hist.LastGood, &hist.LastAttempt)
 		}
-		if good || !interrupted {
-			hist.LastAttempt = a.Now()
+		for expr, s := range hist.Schedules {
+			if due == nil || slices.Contains(due, expr) {
+				note(&s.LastError, &s.LastGood, &s.LastAttempt)
+				hist.Schedules[expr] = s
+			}
 		}
 	})
 }

@@ -167,6 +167,9 @@ func redactShapes(text string) string {
 
 // Redactor returns the app's redactor.
 func (a *App) Redactor() *Redactor {
+	if a.whole != nil {
+		return a.whole.Redactor()
+	}
 	a.redactOnce.Do(func() { a.redact = NewRedactor(a.Settings.Secrets()) })
 	return a.redact
 }

@@ -68,6 +68,9 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 	if opt.ToDir != "" {
 		return a.restoreToDir(ctx, opt)
 	}
+	if err := a.oneProject(ctx); err != nil {
+		return nil, err
+	}
 	h, err := a.lookAround(ctx)
 	if err != nil {
 		return nil, err

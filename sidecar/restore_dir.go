@@ -74,6 +74,9 @@ func (a *App) lookedAtProject(ctx context.Context, repo *repository.Repository, 
 		}
 		return projectOf(&found.Snapshot, ""), nil
 	}
+	if err := a.oneProject(ctx); err != nil {
+		return "", err
+	}
 	if project := a.ownProject(ctx); project != "" {
 		return project, nil
 	}

@@ -175,7 +175,7 @@ func (r *run) prepare() {
 	r.makeWindows()
 	r.results = map[string]*result{}
 	for _, it := range r.plan.Items {
-		m := manifest.Item{Kind: it.Kind, Service: it.Service, Name: it.Name, Keep: it.Keep}
+		m := manifest.Item{Kind: it.Kind, Service: it.Service, Name: it.Name, Keep: it.Keep, Schedules: it.Schedules}
 		if it.Dump != nil {
 			for _, c := range it.Dump.Commands { // read one day where the secrets are not known
 				m.Commands = append(m.Commands, r.app.Redactor().Redact(c))

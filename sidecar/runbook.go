@@ -63,7 +63,11 @@ func (r *restore) remember() {
 
 // addMeasured adds what restores since the snapshot have measured here.
 func (a *App) addMeasured(m *manifest.Manifest, project string) {
-	h, err := state.At(a.Settings.StateDir).History()
+	dir := a.at()
+	if a.Settings.Several() {
+		dir = dir.Of(project)
+	}
+	h, err := dir.History()
 	if err != nil || h.LastRestore == nil || h.LastRestore.Project != project || m.Recovery == nil {
 		return // the manifest's own are as good
 	}

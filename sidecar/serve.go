@@ -32,36 +32,19 @@ func (a *App) Serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.comeUp(dir, s)
+	a.comeUp(s)
 	a.takeUp(dir, jobs)
-	missed := a.missed(dir, s)
-	if missed {
-		a.Log.Info().Msg("a run was missed while the sidecar was down: making it up")
+	t := a.newTimetable(dir, s) // what falls due while we look around is run
+	a.watch(ctx, t)
+	for _, p := range t.projects() {
+		a.of(p).rehearse(ctx, dir.Of(p))
 	}
-	next := s.Next(a.Now()) // may fall due while we look around
-	a.logNext(s)
-	a.lookForDead(ctx)
-	a.rehearse(ctx, dir)
-	if missed && ctx.Err() == nil {
-		a.scheduledRun(ctx, s)
-		next = s.Next(a.Now())
-	}
-	return a.loop(ctx, s, next, func(next time.Time) { a.runDue(ctx, dir, jobs, next) })
+	a.logNext(t)
+	return a.loop(ctx, t, func(next time.Time) { a.runDue(ctx, dir, jobs, next) })
 }
 
-// comeUp says that we serve. A state volume that cannot be written must not
-// keep backups from being made.
-func (a *App) comeUp(dir *state.Dir, s *schedule.Schedule) {
-	now := a.Now()
-	err := a.updateHistory(dir, func(h *state.History) {
-		h.Interval = s.Interval(now)
-		if h.ServingSince.IsZero() {
-			h.ServingSince = now
-		}
-	})
-	if err != nil {
-		a.Log.Error().Msg("the state volume cannot be written, so that health and missed runs are not known: " + a.Redactor().Redact(err.Error()))
-	}
+// comeUp says that we serve.
+func (a *App) comeUp(s *schedule.Schedule) {
 	a.sayPolicy()
 	for _, w := range a.standing(nil) {
 		a.Log.Warn().Msg(w)
@@ -100,28 +83,8 @@ func (a *App) rehearse(ctx context.Context, dir *state.Dir) {
 	}
 }
 
-// missed reports whether a run was due since the last one that was tried.
-func (a *App) missed(dir *state.Dir, s *schedule.Schedule) bool {
-	h, err := dir.History()
-	if err != nil {
-		return false
-	}
-	last := h.LastAttempt
-	if last.IsZero() {
-		last = h.ServingSince
-	}
-	if !s.Missed(last, a.Now()) {
-		return false
-	}
-	if !h.MayMakeUp() {
-		a.Log.Error().Int("runs", h.Unfinished).Msg("the last runs died without an end: a missed one is not made up, look at the logs and at the memory that the sidecar may use")
-		return false
-	}
-	return true
-}
-
-func (a *App) logNext(s *schedule.Schedule) {
-	a.Log.Info().Time("next", s.Next(a.Now())).Msg("next run")
+func (a *App) logNext(t *timetable) {
+	a.Log.Info().Time("next", t.next()).Msg("next run")
 }
 
 // loop runs what is due, one run at a time, and in between looks for dead runs
@@ -129,58 +92,81 @@ func (a *App) logNext(s *schedule.Schedule) {
 // It goes by the clock on the wall and looks at it every minute, for a timer
 // stands still while the machine sleeps and knows nothing of a clock that is
 // set. What falls due during a run is not run once more behind it.
-func (a *App) loop(ctx context.Context, s *schedule.Schedule, next time.Time, between func(next time.Time)) error {
+func (a *App) loop(ctx context.Context, t *timetable, between func(next time.Time)) error {
 	for {
-		if delay.For(ctx, min(recoverEvery, next.Sub(a.Now()))) != nil {
+		if delay.For(ctx, min(recoverEvery, t.next().Sub(a.Now()))) != nil {
 			a.Log.Info().Msg("stopping")
 			return nil
 		}
-		if now := a.Now(); now.Before(next) {
-			a.lookForDead(ctx)
-			if again := s.Next(now); again.Before(next) {
-				next = again // the clock was set back
-				a.logNext(s)
+		if now := a.Now(); now.Before(t.next()) {
+			a.watch(ctx, t)
+			if t.setBack(now) {
+				a.logNext(t)
 			}
 		} else {
-			a.scheduledRun(ctx, s)
-			next = s.Next(a.Now())
+			if a.Settings.AllProjects { // they come and go
+				a.watch(ctx, t)
+			}
+			a.runAllDue(ctx, t)
+			if ctx.Err() == nil {
+				a.logNext(t)
+			}
 		}
-		between(next)
+		between(t.next())
 	}
 }
 
-// scheduledRun backs up; whatever goes wrong is said, and the next run comes.
-func (a *App) scheduledRun(ctx context.Context, s *schedule.Schedule) {
+// runAllDue backs up each project of which a run is due, one after the other. One
+// that fails keeps no other from its own.
+func (a *App) runAllDue(ctx context.Context, t *timetable) {
+	for _, project := range t.projects() {
+		due := t.due(project, a.Now())
+		if len(due) == 0 || ctx.Err() != nil {
+			continue
+		}
+		a.of(project).scheduledRun(ctx, due, t.nextBut(project, due))
+		t.done(project, due)
+	}
+}
+
+// scheduledRun backs up what follows the schedules that are due; whatever goes
+// wrong is said, and the next run comes. Copying ends when it is due.
+func (a *App) scheduledRun(ctx context.Context, due []string, next time.Time) {
 	a.Log.Info().Msg("run started")
 	// What a run took is given back: until the next one there is nothing to do.
 	defer debug.FreeOSMemory()
-	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait, CopyUntil: s.Next(a.Now())})
+	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait, CopyUntil: next, due: due})
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		a.Log.Warn().Msg("run interrupted")
-		return
 	default:
 		a.Log.Error().Msg("run failed: " + a.Redactor().Redact(err.Error()))
 	}
-	a.logNext(s)
 }
 
-// lookForDead recovers what runs left that died, when no run is under way.
-func (a *App) lookForDead(ctx context.Context) {
-	err := a.recoverNow(ctx)
+// watch recovers what runs left that died, when no run is under way, and looks
+// which containers there are.
+func (a *App) watch(ctx context.Context, t *timetable) {
+	err := a.watchNow(ctx, t)
 	if err != nil && !errors.Is(err, state.ErrBusy) && ctx.Err() == nil {
 		a.Log.Error().Msg("recovery failed, it is tried again: " + a.Redactor().Redact(err.Error()))
 	}
 }
 
-func (a *App) recoverNow(ctx context.Context) (err error) {
+func (a *App) watchNow(ctx context.Context, t *timetable) (err error) {
 	h, err := a.lookAround(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
-	release, err := a.begin(ctx, h, newRunID(), 0)
+	return errors.Join(t.survey(ctx, h), a.recoverHere(ctx, h, t.projects()))
+}
+
+func (a *App) recoverHere(ctx context.Context, h *host, projects []string) error {
+	release, err := a.beginTo(ctx, h, newRunID(), 0, func(ctx context.Context, h *host) error {
+		return a.recoverAll(ctx, h, projects)
+	})
 	if err != nil {
 		return err
 	}

@@ -115,9 +115,13 @@ type parents struct {
 	marks map[string][]manifest.Mark
 }
 
-// parentDepth is how many snapshots are searched for an item that the newest
-// one does not hold.
-const parentDepth = 10
+// parentDepth is how many runs that were to save an item are searched for one
+// that did, and parentsRead how many manifests are read at most: where services
+// have schedules of their own, most snapshots are not about a certain item.
+const (
+	parentDepth = 10
+	parentsRead = 1000
+)
 
 // findParents looks for the newest snapshot that holds each item. What is
 // not found is read anew, so nothing that goes wrong here is more than a
@@ -128,8 +132,13 @@ func (a *App) findParents(ctx context.Context, repo *repository.Repository, proj
 		return nil, err
 	}
 	p := &parents{snapshots: list, byKey: map[string]parentTree{}, marks: map[string][]manifest.Mark{}}
+	left := map[string]int{} // of the keys that are still looked for, how often
+	for _, key := range keys {
+		left[key] = parentDepth
+	}
+	unreadable := 0
 	for i, s := range list {
-		if i >= parentDepth || len(p.marks) == len(keys) {
+		if i >= parentsRead || len(left) == 0 || unreadable >= parentDepth {
 			break
 		}
 		m, err := loadManifest(ctx, repo, &s.Snapshot, project)
@@ -137,23 +146,41 @@ func (a *App) findParents(ctx context.Context, repo *repository.Repository, proj
 			if cause := context.Cause(ctx); cause != nil {
 				return nil, cause
 			}
+			unreadable++
 			a.Log.Warn().Str("snapshot", s.ID.Short()).Msg(a.Redactor().Redact(err.Error()))
 			continue
 		}
 		s.manifest = m
-		for _, it := range m.Items {
-			if !slices.Contains(keys, it.Key()) {
-				continue
-			}
-			if _, ok := p.marks[it.Key()]; !ok && it.State == manifest.Good {
-				p.marks[it.Key()] = marksWith(it, s.Time)
-			}
-			if _, ok := p.byKey[it.Key()]; !ok {
-				p.take(ctx, repo, s, project, it)
-			}
-		}
+		p.look(ctx, repo, s, project, left)
 	}
 	return p, nil
+}
+
+// look takes what a snapshot has of the items that are still looked for. One that
+// left an item out on purpose says nothing of it.
+func (p *parents) look(ctx context.Context, repo *repository.Repository, s *snapshot, project string, left map[string]int) {
+	skipped := map[string]bool{}
+	for _, it := range s.manifest.Items {
+		key := it.Key()
+		if _, wanted := left[key]; !wanted {
+			continue
+		}
+		skipped[key] = it.State == manifest.Skipped
+		if _, ok := p.marks[key]; !ok && it.State == manifest.Good {
+			p.marks[key] = marksWith(it, s.Time)
+		}
+		if _, ok := p.byKey[key]; !ok {
+			p.take(ctx, repo, s, project, it)
+		}
+	}
+	for key := range left {
+		if !skipped[key] {
+			left[key]--
+		}
+		if _, marked := p.marks[key]; marked || left[key] <= 0 {
+			delete(left, key)
+		}
+	}
 }
 
 func (p *parents) take(ctx context.Context, repo *repository.Repository, s *snapshot, project string, it manifest.Item) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ripplebak/ripplebak/sidecar/schedule"
-	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
 // TestLocksThatRunOutAreSaidAtStart: with the numbers, and with what to change.
@@ -49,16 +48,12 @@ func TestLocksThatRunOutAreSaidAtStart(t *testing.T) {
 // comeUp is what serve says when it comes up.
 func (s *shop) comeUp() string {
 	s.t.Helper()
-	dir, err := state.Open(s.path("state"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	every, err := schedule.Parse("@daily", time.UTC)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	said := len(s.log.String())
-	s.app.comeUp(dir, every)
+	s.app.comeUp(every)
 	return s.log.String()[said:]
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/retention"
-	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
 // marksOf is how much there was of an item in the last runs in which it was
@@ -29,7 +28,7 @@ func marksWith(it manifest.Item, at time.Time) []manifest.Mark {
 // running forget, is not compared with what was before.
 func (a *App) suddenly(before []manifest.Mark, it manifest.Item) (string, bool) {
 	var reviewed time.Time
-	if h, err := state.At(a.Settings.StateDir).History(); err == nil {
+	if h, err := a.at().History(); err == nil {
 		reviewed = h.Reviewed
 	}
 	var marks []retention.Mark

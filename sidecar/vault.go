@@ -42,6 +42,9 @@ func (a *App) openStore(ctx context.Context, requests *storage.Requests) (storag
 
 // transferLimits are the process's own, over all storages that it opens.
 func (a *App) transferLimits() *storage.Limits {
+	if a.whole != nil {
+		return a.whole.transferLimits()
+	}
 	a.limitsOnce.Do(func() { a.limits = storage.NewLimits(a.Settings.UploadLimit, a.Settings.DownloadLimit) })
 	return a.limits
 }
@@ -74,7 +77,7 @@ func (a *App) openTarget(ctx context.Context, t target, dir *state.Dir, create b
 func (a *App) openRepository(ctx context.Context, v *vault, dir *state.Dir, create bool) error {
 	opt := repository.Options{
 		Now:  a.Now,
-		Keys: &a.keys,
+		Keys: a.keyring(),
 		Warn: func(err error) { a.Log.Warn().Msg(a.Redactor().Redact(err.Error())) },
 	}
 	if dir != nil && a.Settings.CacheSize > 0 {
@@ -151,6 +154,9 @@ func (a *App) mayCreate(dir *state.Dir, v *vault) error {
 	return nil
 }
 
+// at is the state directory for who only reads what past runs left.
+func (a *App) at() *state.Dir { return state.At(a.Settings.StateDir).Of(a.oneOf) }
+
 // stateDir is the state directory where there is one already, for commands
 // that can do without.
 func (a *App) stateDir() *state.Dir {
@@ -162,7 +168,7 @@ func (a *App) stateDir() *state.Dir {
 		a.Log.Debug().Msg(err.Error())
 		return nil
 	}
-	return dir
+	return dir.Of(a.oneOf)
 }
 
 func (a *App) remember(dir *state.Dir, v *vault) error {
@@ -174,6 +180,7 @@ func (a *App) remember(dir *state.Dir, v *vault) error {
 	if name := v.target.name; name != "" {
 		if seen := (state.Seen{Repository: id, Location: place}); err != nil || h.Copies[name].Seen != seen {
 			a.recordCopy(dir, name, func(c *state.CopyHistory) { *c = state.CopyHistory{Seen: seen} })
+			a.forgetCopies(dir, name)
 		}
 		return nil
 	}

@@ -87,11 +87,18 @@ func arguments(most int, needed ...string) cobra.PositionalArgs {
 // with, it failed because of that; a snapshot that was written all the same
 // counts for what it is.
 func exitCode(ctx context.Context, err error) int {
+	var several *sidecar.ProjectsError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errInterrupted) || errors.Is(context.Cause(ctx), errInterrupted) && !errors.Is(err, sidecar.ErrIncomplete):
 		return exitInterrupted
+	case errors.As(err, &several):
+		codes := []int{}
+		for _, f := range several.Failed {
+			codes = append(codes, exitCode(ctx, f.Err))
+		}
+		return worst(codes)
 	case errors.Is(err, sidecar.ErrIncomplete):
 		return exitIncomplete
 	case errors.Is(err, repository.ErrNoRepository), errors.Is(err, sidecar.ErrRepositoryGone):

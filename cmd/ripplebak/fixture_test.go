@@ -21,6 +21,8 @@ type fixture struct {
 	looking
 	plan      *plan.Plan
 	backup    *sidecar.BackupReport
+	plans     []sidecar.ProjectPlan
+	backups   []sidecar.ProjectBackup
 	restore   *sidecar.RestoreReport
 	snapshots []sidecar.SnapshotInfo
 	entries   []sidecar.ListEntry
@@ -145,6 +147,14 @@ func (f *fixture) ChangeKeys(ctx context.Context, opt sidecar.KeyOptions) (*side
 
 func (f *fixture) Runbook(ctx context.Context, snapshot string) (*sidecar.RunbookReport, error) {
 	return &sidecar.RunbookReport{Snapshot: snapshot, Time: noon(), Project: "shop", Markdown: "# Recovery of shop\n\n\x1b[2J" + testSecret + "\n"}, f.call(ctx, "runbook")
+}
+
+func (f *fixture) PlanAll(ctx context.Context) ([]sidecar.ProjectPlan, error) {
+	return f.plans, f.call(ctx, "plan all")
+}
+
+func (f *fixture) BackupAll(ctx context.Context, opt sidecar.BackupOptions) ([]sidecar.ProjectBackup, error) {
+	return f.backups, f.call(ctx, "backup all")
 }
 
 func (f *fixture) Serve(ctx context.Context) error { return f.call(ctx, "serve") }

@@ -30,6 +30,13 @@ func (p *program) planCommand() *cobra.Command {
 			made, err := s.app.PlanFile(ctx, files, services)
 			return s.showPlan(made, err)
 		}
+		several, err := s.several(cmd, services)
+		if err != nil {
+			return &usageError{cmd, err}
+		}
+		if several {
+			return s.showPlans(s.app.PlanAll(ctx))
+		}
 		made, err := s.app.Plan(ctx, services)
 		return s.showPlan(made, err)
 	})

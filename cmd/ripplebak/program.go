@@ -35,6 +35,8 @@ type application interface {
 	Pin(ctx context.Context, opt sidecar.PinOptions) (*sidecar.PinReport, error)
 	Runbook(ctx context.Context, snapshot string) (*sidecar.RunbookReport, error)
 	Copy(ctx context.Context, opt sidecar.CopyOptions) (*sidecar.CopyReport, error)
+	PlanAll(ctx context.Context) ([]sidecar.ProjectPlan, error)
+	BackupAll(ctx context.Context, opt sidecar.BackupOptions) ([]sidecar.ProjectBackup, error)
 	Serve(ctx context.Context) error
 	Health() error
 }
@@ -118,6 +120,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(p.diffCommand(), p.findCommand(), p.statsCommand())
 	root.AddCommand(p.forgetCommand(), p.pinCommand(), p.unpinCommand())
 	root.AddCommand(p.copyCommand(), p.runbookCommand())
+	addProjects(root)
 	return root
 }
 

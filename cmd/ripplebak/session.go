@@ -45,6 +45,9 @@ func (p *program) begin(cmd *cobra.Command, args []string) (*session, error) {
 	s.display = newDisplay(p.err, p.now, p.size, s.name, p.errTerminal && !s.jsonLog)
 	s.log = s.newLog()
 	app.Log, app.Progress = s.log, s.display
+	if app, err = forProject(cmd, app); err != nil {
+		return nil, err
+	}
 	s.app = p.open(app)
 	p.session = s
 	p.signals.set(func(text string) { s.log.Warn().Msg(text) })

@@ -30,8 +30,13 @@ type Settings struct {
 	Password string
 	// NewPassword is what key add and key passwd are to make.
 	NewPassword string
-	// Project is the Compose project to back up; empty for the sidecar's own.
+	// Project is the Compose project to back up; empty for the sidecar's own, and
+	// where there are several.
 	Project string
+	// Projects are the projects to back up, where several are named; AllProjects
+	// says that all are.
+	Projects    []string
+	AllProjects bool
 	// Schedule is a cron expression.
 	Schedule string
 	// PruneSchedule is when unused data is removed: a cron expression, or Off.
@@ -247,6 +252,7 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (*Settings, e
 	}
 	errs = append(errs, unknown(vars, known)...)
 	errs = append(errs, s.completeCopies()...)
+	errs = append(errs, s.goWithSeveral()...)
 	if err := takeZone(s, vars["TZ"]); err != nil {
 		errs = append(errs, err)
 	}
@@ -298,14 +304,6 @@ func takeBool(field func(*Settings) *bool) func(*Settings, string) error {
 		}
 		return nil
 	}
-}
-
-func takeProject(s *Settings, v string) error {
-	if v == "*" || strings.Contains(v, ",") {
-		return errors.New("names one project; several projects in one sidecar are not part of this version")
-	}
-	s.Project = v
-	return nil
 }
 
 // maxHostPaths bounds how many there are.

@@ -69,7 +69,7 @@ func TestLoadReportsEveryFaultAndNoValue(t *testing.T) {
 		"RIPPLEBAK_KEEP_MINIMUM=0",
 		"RIPPLEBAK_SHRINK_LIMIT=hunter2",
 		"RIPPLEBAK_TRUST_IMAGE_LABELS=True",
-		"RIPPLEBAK_PROJECT=a,b",
+		"RIPPLEBAK_PROJECT=a,hunter2/",
 		"RIPPLEBAK_S3_STYLE_FILE=/none",
 		"RIPPLEBAK_HOST_FILE=/empty",
 		"TZ=Mars/Olympus",
@@ -83,7 +83,7 @@ func TestLoadReportsEveryFaultAndNoValue(t *testing.T) {
 		"RIPPLEBAK_LOG_LEVEL: must be one of", "RIPPLEBAK_STALL_TIMEOUT: must be a duration",
 		"RIPPLEBAK_KEEP: a part of it is not one of last,", "RIPPLEBAK_KEEP_MINIMUM: must be a number from 1", "RIPPLEBAK_SHRINK_LIMIT: must be a percentage",
 		"RIPPLEBAK_DEADLINE: must be at least", "RIPPLEBAK_CACHE_SIZE: must be a size of at least 64M", "RIPPLEBAK_CPUS: must be a number of processors",
-		"RIPPLEBAK_TRUST_IMAGE_LABELS: must be true or false", "RIPPLEBAK_PROJECT: names one project",
+		"RIPPLEBAK_TRUST_IMAGE_LABELS: must be true or false", "RIPPLEBAK_PROJECT: has a name that no project can have",
 		"RIPPLEBAK_S3_STYLE_FILE: open /none", "RIPPLEBAK_HOST_FILE: the file is empty", "TZ: no time zone",
 	} {
 		if !strings.Contains(err.Error(), want) {

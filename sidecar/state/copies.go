@@ -2,6 +2,9 @@ package state
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +28,39 @@ type CopyHistory struct {
 	BehindSince time.Time `json:"behind_since,omitzero"`
 	// LastError is why the last copying failed; empty where it did not.
 	LastError string `json:"last_error,omitempty"`
+}
+
+// copyOf stands between a copy's name, which has no blank, and a project's.
+const copyOf = " of "
+
+// CopyOf names the record of a copy: for one of several projects there is one
+// each. What is seen of the copy itself is in the one of its name.
+func CopyOf(name, project string) string {
+	if project == "" {
+		return name
+	}
+	return name + copyOf + project
+}
+
+// Copy is what is remembered of a copy; of several projects, of the one for which
+// it has been behind for longest.
+func (h History) Copy(name string) CopyHistory {
+	out := h.Copies[name]
+	for _, key := range slices.Sorted(maps.Keys(h.Copies)) {
+		c := h.Copies[key]
+		if !strings.HasPrefix(key, name+copyOf) || c.BehindSince.IsZero() {
+			continue
+		}
+		if out.BehindSince.IsZero() || c.BehindSince.Before(out.BehindSince) {
+			out.Since, out.Looked, out.BehindSince, out.LastError = c.Since, c.Looked, c.BehindSince, c.LastError
+		}
+	}
+	return out
+}
+
+// ForgetCopy forgets how far a copy was for each of several projects.
+func (h *History) ForgetCopy(name string) {
+	maps.DeleteFunc(h.Copies, func(key string, _ CopyHistory) bool { return strings.HasPrefix(key, name+copyOf) })
 }
 
 // Overdue says whether the copy has been behind for too long. A new one has as

@@ -10,7 +10,13 @@ import (
 )
 
 // Dir is the state directory.
-type Dir struct{ path string }
+type Dir struct {
+	path    string
+	project string // whose runs History has; empty: those of the only one
+}
+
+// Of is the same directory for who works for one of several projects.
+func (d *Dir) Of(project string) *Dir { return &Dir{path: d.path, project: project} }
 
 // Open opens the state directory and makes its folders. A directory that
 // cannot be written is an error.

@@ -156,11 +156,11 @@ func TestHealthFollowsTheLastGoodBackup(t *testing.T) {
 		h       History
 		healthy bool
 	}{
-		{"fresh", History{Interval: day, LastGood: now.Add(-day)}, true},
-		{"older than twice the interval", History{Interval: day, LastGood: now.Add(-49 * time.Hour)}, false},
-		{"new installation", History{Interval: day, ServingSince: now.Add(-time.Hour)}, true},
-		{"never succeeded", History{Interval: day, ServingSince: now.Add(-72 * time.Hour), LastError: "locked"}, false},
-		{"no schedule", History{LastGood: now}, false},
+		{"fresh", History{Runs: Runs{Interval: day, LastGood: now.Add(-day)}}, true},
+		{"older than twice the interval", History{Runs: Runs{Interval: day, LastGood: now.Add(-49 * time.Hour)}}, false},
+		{"new installation", History{Runs: Runs{Interval: day, ServingSince: now.Add(-time.Hour)}}, true},
+		{"never succeeded", History{Runs: Runs{Interval: day, ServingSince: now.Add(-72 * time.Hour), LastError: "locked"}}, false},
+		{"no schedule", History{Runs: Runs{LastGood: now}}, false},
 	}
 	for _, tt := range tests {
 		if err := tt.h.Healthy(now); (err == nil) != tt.healthy {
@@ -183,7 +183,7 @@ func TestDamagedHistoryIsKeptAside(t *testing.T) {
 	if err := d.UpdateHistory(func(h *History) { h.Unfinished++ }); err != nil {
 		t.Fatal(err)
 	}
-	if h, err := d.History(); err != nil || !reflect.DeepEqual(h, History{Unfinished: 1, Lost: true}) {
+	if h, err := d.History(); err != nil || !reflect.DeepEqual(h, History{Runs: Runs{Unfinished: 1}, Lost: true}) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 	if b, err := os.ReadFile(filepath.Join(d.Path(), DamagedHistory)); err != nil || string(b) != `{"repository": "i` {
@@ -225,7 +225,7 @@ func TestF33_LockHoldsThoughItCannotBeSigned(t *testing.T) {
 
 func TestHealthOfAClockThatWasSetBack(t *testing.T) {
 	now := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)
-	h := History{Interval: 24 * time.Hour, LastGood: now.Add(time.Hour)}
+	h := History{Runs: Runs{Interval: 24 * time.Hour, LastGood: now.Add(time.Hour)}}
 	if err := h.Healthy(now); err != nil {
 		t.Errorf("an hour ahead: %v", err)
 	}
