@@ -46,6 +46,8 @@ type Facts struct {
 	Command *CommandFacts `json:"command,omitempty"`
 	// Slapd is what only the engine "slapd" says.
 	Slapd *SlapdFacts `json:"slapd,omitempty"`
+	// Influx is what only the engine "influxdb" says.
+	Influx *InfluxFacts `json:"influxdb,omitempty"`
 	// Neo4j is what only the engine "neo4j" says.
 	Neo4j *Neo4jFacts `json:"neo4j,omitempty"`
 	// Etcd is what only the engine "etcd" says.

@@ -4,6 +4,7 @@ package dump
 // one that has lost a method would be taken for something else then.
 var (
 	_ FileEngine     = Etcd{}
+	_ FileEngine     = Influx{}
 	_ FileEngine     = Neo4j{}
 	_ FileEngine     = Redis{}
 	_ FileEngine     = Slapd{}
@@ -27,6 +28,8 @@ func Lookup(name string) (Engine, bool) {
 		return MariaDB{MySQL: true}, true
 	case Etcd{}.Name():
 		return Etcd{}, true
+	case Influx{}.Name():
+		return Influx{}, true
 	case Redis{}.Name():
 		return Redis{}, true
 	case Slapd{}.Name():
@@ -45,5 +48,5 @@ func Lookup(name string) (Engine, bool) {
 
 // Names lists the engines that are built, in the order of the alphabet.
 func Names() []string {
-	return []string{ShellCommand{}.Name(), Etcd{}.Name(), MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Mongo{}.Name(), Neo4j{}.Name(), Postgres{}.Name(), Redis{}.Name(), Slapd{}.Name(), SQLite{}.Name()}
+	return []string{ShellCommand{}.Name(), Etcd{}.Name(), Influx{}.Name(), MariaDB{}.Name(), MariaDB{MySQL: true}.Name(), Mongo{}.Name(), Neo4j{}.Name(), Postgres{}.Name(), Redis{}.Name(), Slapd{}.Name(), SQLite{}.Name()}
 }

@@ -167,10 +167,16 @@ func (Neo4j) Place(dumped Facts, target *Facts) (Placement, error) {
 // Fits is nothing that the proof could say.
 func (Neo4j) Fits(Proof, Facts, *Facts) error { return nil }
 
-// Came is asked of a server whose databases are online.
-func (Neo4j) Came(_ Proof, _, now Facts) ([]string, error) {
-	if now.Neo4j == nil {
+// Came is asked of a server whose databases are online. One that lacks some has
+// made itself new ones.
+func (Neo4j) Came(_ Proof, dumped, now Facts) ([]string, error) {
+	if now.Neo4j == nil || dumped.Neo4j == nil {
 		return nil, errNotNeo4j
+	}
+	for _, name := range dumped.Neo4j.Databases {
+		if !slices.Contains(now.Neo4j.Databases, name) {
+			return nil, fmt.Errorf("the server came up without the database %q, which the dump holds: it keeps its files in %s; look at its log", name, now.Neo4j.Dir)
+		}
 	}
 	return nil, nil
 }

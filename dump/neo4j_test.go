@@ -147,6 +147,16 @@ func TestNeo4jPlace(t *testing.T) {
 	}
 }
 
+func TestNeo4jCame(t *testing.T) {
+	dumped := neo4jFactsOf(t)
+	if _, err := (Neo4j{}).Came(nil, dumped, neo4jFactsOf(t, "\x00neo4j\x001024", "\x00neo4j\x001024\x00database\x00more\x001")); err != nil {
+		t.Error(err)
+	}
+	if _, err := (Neo4j{}).Came(nil, dumped, neo4jFactsOf(t, "\x00neo4j\x00", "\x00other\x00")); err == nil || !strings.Contains(err.Error(), `"neo4j"`) {
+		t.Errorf("a database that is not there: %v", err)
+	}
+}
+
 func TestNeo4jExplains(t *testing.T) {
 	for text, want := range map[string]string{
 		"neo4j-admin is not in the container": "no neo4j-admin", "Active logical log detected, this might be a source of inconsistencies.": "stop_grace_period",

@@ -40,6 +40,7 @@ func newProject(t testing.TB, yaml string) *project {
 		"ETCD_IMAGE":         os.Getenv("INTEGRATION_ETCD_IMAGE"),
 		"SQLITE_IMAGE":       os.Getenv("INTEGRATION_SQLITE_IMAGE"),
 		"SLAPD_IMAGE":        os.Getenv("INTEGRATION_SLAPD_IMAGE"),
+		"INFLUXDB_IMAGE":     os.Getenv("INTEGRATION_INFLUXDB_IMAGE"),
 		"NEO4J_IMAGE":        os.Getenv("INTEGRATION_NEO4J_IMAGE"),
 		"FILES_IMAGE":        os.Getenv("INTEGRATION_FILES_IMAGE"),
 	}}

@@ -56,7 +56,7 @@ func volumeKeys() []key {
 
 // engines are the values of ripplebak.dump.
 func engines() []string {
-	return []string{"pg_dump", "mariadb-dump", "mysqldump", "mongodump", "redis", "etcd", "sqlite", "slapd", "neo4j", "command"}
+	return []string{"pg_dump", "mariadb-dump", "mysqldump", "mongodump", "redis", "etcd", "influxdb", "sqlite", "slapd", "neo4j", "command"}
 }
 
 // noDump is the value of ripplebak.dump that refuses a dump.
@@ -78,6 +78,8 @@ func engineMeant(value string) string {
 		return "redis"
 	case "etcdctl", "etcdutl", "etcd3":
 		return "etcd"
+	case "influx", "influxd", "influxdb1":
+		return "influxdb"
 	case "sqlite3", "litestream":
 		return "sqlite"
 	case "openldap", "ldap", "slapcat":

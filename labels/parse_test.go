@@ -82,7 +82,7 @@ func TestProblemsNameTheNearest(t *testing.T) {
 		{"enable", "off", `service db: label ripplebak.enable: "off" is not one of true, false; did you mean "false"?`},
 		{"enable", "True", `service db: label ripplebak.enable: "True" is in the wrong case; did you mean "true"?`},
 		{"enable", "", `service db: label ripplebak.enable: is empty; give it a value or remove it`},
-		{"dump", "postgres", `"postgres" is not one of pg_dump, mariadb-dump, mysqldump, mongodump, redis, etcd, sqlite, slapd, neo4j, command, none; did you mean "pg_dump"?`},
+		{"dump", "postgres", `"postgres" is not one of pg_dump, mariadb-dump, mysqldump, mongodump, redis, etcd, influxdb, sqlite, slapd, neo4j, command, none; did you mean "pg_dump"?`},
 		{"dump", "pgdump", `did you mean "pg_dump"?`},
 		{"dump", "PG_DUMP", `"PG_DUMP" is in the wrong case; did you mean "pg_dump"?`},
 		{"dump", "mysql", `did you mean "mysqldump"?`},

@@ -42,7 +42,7 @@ func servers() []server {
 		{name: "OpenLDAP", label: "ripplebak.dump: slapd", words: []string{"openldap", "slapd"}},
 		{name: "Dragonfly", words: []string{"dragonfly"}},
 		{name: "Neo4j", label: "ripplebak.dump: neo4j", words: []string{"neo4j"}},
-		{name: "InfluxDB", words: []string{"influxdb"}},
+		{name: "InfluxDB", label: "ripplebak.dump: influxdb (InfluxDB 1)", words: []string{"influxdb"}},
 		{name: "ClickHouse", words: []string{"clickhouse"}},
 		{name: "Elasticsearch", words: []string{"elasticsearch", "opensearch"}},
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ensure-image.sh debian|files|postgres|mariadb|redis|etcd|sqlite|slapd|neo4j: makes the image that tests and
+# ensure-image.sh debian|files|postgres|mariadb|redis|etcd|sqlite|slapd|neo4j|influxdb: makes the image that tests and
 # the demo need, unless it is there, and prints its name.
 #
 #   debian    a minimal Debian, made by debootstrap: pulls nothing
@@ -10,6 +10,7 @@
 #   etcd      Debian's etcd
 #   sqlite    Debian's Python and SQLite
 #   slapd     Debian's OpenLDAP
+#   influxdb  Debian's InfluxDB
 #   neo4j     no Neo4j, but scripts that behave as its programs do
 #
 # An image made here carries the digest of its sources, and is made again when
@@ -108,9 +109,13 @@ slapd)
 	build slapd "$STANDIN_SLAPD"
 	echo "$STANDIN_SLAPD"
 	;;
+influxdb)
+	build influxdb "$STANDIN_INFLUXDB"
+	echo "$STANDIN_INFLUXDB"
+	;;
 neo4j)
 	build neo4j "$STANDIN_NEO4J"
 	echo "$STANDIN_NEO4J"
 	;;
-*) die "which image? debian, files, postgres, mariadb, redis, etcd, sqlite, slapd or neo4j" ;;
+*) die "which image? debian, files, postgres, mariadb, redis, etcd, sqlite, slapd, influxdb or neo4j" ;;
 esac

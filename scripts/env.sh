@@ -18,6 +18,7 @@ OFFICIAL_POSTGRES=postgres:17
 STANDIN_MARIADB=ripplebak-standin/mariadb:10.11
 STANDIN_ETCD=ripplebak-standin/etcd:3.4
 STANDIN_SLAPD=ripplebak-standin/slapd:2.5
+STANDIN_INFLUXDB=ripplebak-standin/influxdb:1.6
 STANDIN_NEO4J=ripplebak-standin/neo4j:none
 
 # Everything that is said goes to stderr: stdout is for a script's answer.
