@@ -89,3 +89,60 @@ func TestBindsAndConfigGoAndComeBack(t *testing.T) {
 		t.Error("the source was made by looking for it")
 	}
 }
+
+// Single files of the host and of a service, and a directory of the host, by a
+// real Engine: what lies beside a file stays, and Docker's own data is left out.
+func TestFilesAndPathsOfTheHostGoAndComeBack(t *testing.T) {
+	p := newProject(t, `
+services:
+  app:
+    image: ${FILES_IMAGE}
+    command: ["sleep", "infinity"]
+    init: true
+    volumes:
+      - ./app.conf:/etc/app.conf
+    labels:
+      ripplebak.binds: all
+      ripplebak.during: stop
+`).withRepository()
+	p.write("app.conf", "one")
+	p.write("host/etc/machine-id", "id")
+	p.write("host/etc/other", "other")
+	p.write("host/home/letter", "one")
+	host := func(name string) string { return filepath.Join(p.dir, "host", name) }
+	p.env["RIPPLEBAK_HOST_PATHS"] = host("etc/machine-id") + "," + host("home")
+	p.up("app")
+
+	first := p.backup()
+	for _, want := range [][2]string{{"app", "/etc/app.conf"}, {"_host", host("etc/machine-id")}, {"_host", host("home")}} {
+		if state, text := first.item("bind", want[0], want[1]); state != "good" {
+			t.Errorf("%s is %q: %s", want[1], state, text)
+		}
+	}
+	p.write("app.conf", "changed")
+	p.write("host/etc/machine-id", "changed")
+	p.write("host/etc/other", "changed")
+	p.write("host/home/letter", "changed")
+	p.mustRun("restore", "--yes", "latest")
+	want := func(conf, id, letter string) {
+		t.Helper()
+		for name, want := range map[string]string{"app.conf": conf, "host/etc/machine-id": id, "host/etc/other": "changed", "host/home/letter": letter} {
+			if got, err := os.ReadFile(filepath.Join(p.dir, name)); err != nil || string(got) != want {
+				t.Errorf("%s: %q, want %q, %v", name, got, want, err)
+			}
+		}
+	}
+	want("one", "changed", "changed")
+	if got := p.mustCompose("exec", "-T", "app", "cat", "/etc/app.conf"); got != "one" {
+		t.Errorf("the service sees %q", got)
+	}
+	p.mustRun("restore", "--yes", "--service", "_host", "latest")
+	want("one", "id", "one")
+	p.mustRun("restore", "--yes", "--rollback")
+	want("one", "changed", "changed")
+
+	p.env["RIPPLEBAK_HOST_PATHS"] = "/var"
+	if r := p.run("plan"); !strings.Contains(r.stdout, "is left out: it is Docker's own data") {
+		t.Errorf("a plan of /var: %s", r)
+	}
+}

@@ -27,6 +27,9 @@ func (o OwnPath) holds(p string) bool {
 
 // within gives the patterns, from a directory, of the own paths that lie in it.
 func (o OwnPath) within(dir string) (pattern string, ok bool) {
+	if dir == "" {
+		return "", false
+	}
 	below, ok := strings.CutPrefix(path.Clean(o.Path), strings.TrimSuffix(dir, "/")+"/")
 	return "/" + literal(below), ok && below != ""
 }
@@ -145,10 +148,24 @@ func (p *Plan) notSaved(in Input, source string) string {
 	return ""
 }
 
-// leaveOwn leaves out what is the sidecar's own, or Docker's, inside of a bind.
+// onHost is the directory of the host that a bind is, or a volume of Docker's own
+// driver that is one by its options; empty for others.
+func onHost(docker string, v compose.Volume) string {
+	switch device := v.Options["device"]; {
+	case path.IsAbs(docker):
+		return docker
+	case v.Driver == "local" && path.IsAbs(device) && slices.Contains(strings.Split(v.Options["o"], ","), "bind"):
+		return path.Clean(device)
+	}
+	return ""
+}
+
+// leaveOwn leaves out what is the sidecar's own, or Docker's, inside of a
+// directory of the host.
 func (p *Plan) leaveOwn(in Input, it *Item) {
+	dir := onHost(it.Volume.Docker, it.Volume.Volume)
 	for _, own := range in.Own {
-		pattern, inside := own.within(it.Volume.Docker)
+		pattern, inside := own.within(dir)
 		if inside && !slices.Contains(it.Volume.Exclude, pattern) {
 			it.Volume.Exclude = append(it.Volume.Exclude, pattern)
 			p.warn("%s: %s is left out: it is %s, which cannot save itself", it.Key, own.Path, own.What)
@@ -222,12 +239,21 @@ func (r *Restore) bindTarget(in RestoreInput, item manifest.Item) *RestoreVolume
 		if own.holds(source) {
 			r.problem("%s: %s is %s, and is not overwritten", item.Key(), source, own.What)
 		}
-		if pattern, inside := own.within(source); inside && !slices.Contains(out.Protect, pattern) {
-			out.Protect = append(out.Protect, pattern)
+	}
+	r.protectOwn(in, item, out)
+	return out
+}
+
+// protectOwn has a restore leave what is the sidecar's own today, or Docker's,
+// inside of a directory of the host.
+func (r *Restore) protectOwn(in RestoreInput, item manifest.Item, to *RestoreVolume) {
+	dir := onHost(to.Docker, to.Spec)
+	for _, own := range in.Own {
+		if pattern, inside := own.within(dir); inside && !slices.Contains(to.Protect, pattern) {
+			to.Protect = append(to.Protect, pattern)
 			r.warn("%s: %s is left as it is: it is %s", item.Key(), own.Path, own.What)
 		}
 	}
-	return out
 }
 
 // fileOf is the name of a bind that is a single file.
@@ -278,7 +304,7 @@ func BindSources(p compose.Project, sources []Source) []string {
 // placeText names what an item is read from, or written to.
 func placeText(place string) string {
 	if path.IsAbs(place) {
-		return fmt.Sprintf("the directory %s of the host", visible(place))
+		return fmt.Sprintf("%s of the host", visible(place))
 	}
 	return "the Docker volume " + place
 }

@@ -68,6 +68,29 @@ func TestBindsThatAreChosen(t *testing.T) {
 	}
 }
 
+// A volume of Docker's own driver can be a directory of the host.
+func TestVolumeThatIsADirectoryOfTheHostLeavesTheRepositoryOut(t *testing.T) {
+	volume := compose.Volume{Key: "data", Name: "shop_data", Driver: "local", Options: map[string]string{"type": "none", "o": "bind,rw", "device": "/srv/[shop]"}, Exists: true}
+	in := bindInput(labels.None)
+	in.Project.Volumes = []compose.Volume{volume}
+	in.Project.Services[0].Mounts = []compose.Mount{{Kind: compose.KindVolume, Volume: "data", Name: "shop_data", Target: "/data"}}
+	p := Make(in)
+	if it, ok := p.Item("volume data"); !ok || len(it.Volume.Exclude) != 1 || it.Volume.Exclude[0] != "/backups" {
+		t.Errorf("%+v", p.Items)
+	}
+	r := MakeRestore(RestoreInput{Project: in.Project, Own: in.Own, HasState: true, HasSocket: true, Sources: []Source{{Snapshot: "id", Item: manifest.Item{
+		Kind: manifest.Volume, Name: "data", State: manifest.Good, VolumeInfo: &manifest.VolumeInfo{DockerName: "shop_data"},
+	}}}})
+	if v := r.Items[0].Volume; len(v.Protect) != 1 || v.Protect[0] != "/backups" {
+		t.Errorf("%+v, %q", v, r.Problems)
+	}
+	for _, o := range []map[string]string{nil, {"o": "bind"}, {"device": "/srv/[shop]"}, {"type": "nfs", "o": "addr=h", "device": ":/srv/[shop]"}} {
+		if dir := onHost("shop_data", compose.Volume{Driver: "local", Options: o}); dir != "" {
+			t.Errorf("%v is %s", o, dir)
+		}
+	}
+}
+
 func TestOneDirectoryIsOneItem(t *testing.T) {
 	in := bindInput(labels.All, compose.Mount{Source: "/srv/data", Target: "/data"}, compose.Mount{Source: "/srv/data/", Target: "/again"})
 	web := in.Project.Services[0]

@@ -257,6 +257,7 @@ func (r *Restore) addItem(in RestoreInput, s Source) {
 		}
 	case manifest.Volume:
 		it.Volume = r.target(in, s.wanted(in.Project))
+		r.protectOwn(in, s.Item, it.Volume)
 		r.checkUsers(in, it)
 	case manifest.Bind:
 		it.Volume = r.bindTarget(in, s.Item)

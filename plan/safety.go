@@ -89,6 +89,7 @@ func (p *Plan) addSafetyVolume(in SafetyInput, v compose.Volume, during labels.D
 	it := newVolume(v, "will be overwritten")
 	it.Volume.During, it.Volume.OnError = during, labels.Warn
 	finishVolume(Input{Project: in.Project}, it)
+	p.leaveOwn(Input{Own: in.Own}, it)
 	p.Items = append(p.Items, *it)
 }
 

@@ -36,6 +36,7 @@ func (p *Plan) addVolumes(in Input, order []string) {
 	sort.Strings(keys)
 	for _, k := range keys {
 		finishVolume(in, items[k])
+		p.leaveOwn(in, items[k])
 		p.Items = append(p.Items, *items[k])
 	}
 }

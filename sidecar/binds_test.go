@@ -12,6 +12,7 @@ import (
 	"github.com/ripplebak/ripplebak/docker/dockertest"
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/sidecar/settings"
+	"github.com/ripplebak/ripplebak/sidecar/state"
 	"github.com/ripplebak/ripplebak/volume"
 )
 
@@ -245,6 +246,39 @@ func TestRestoreOfADirectoryLeavesWhatIsOursAndDockers(t *testing.T) {
 	if err != nil || !slices.Equal(it.Volume.Exclude, []string{"/backups", "/docker"}) {
 		t.Errorf("saved without %q, %v", it.Volume.Exclude, err)
 	}
+}
+
+// Who mounts something else of the directory is not in the way when an interrupted
+// restore of a single file is put right.
+func TestInterruptedRestoreOfAFileStopsItsUsersOnly(t *testing.T) {
+	s := newShop(t)
+	file, other := s.hostFile("id", "host", "etc", "machine-id"), s.hostFile("zone", "host", "etc", "localtime")
+	s.bound("app", nil, dockertest.Mount{Bind: file, Target: "/etc/machine-id"})
+	s.f.AddContainer(dockertest.Container{
+		Name: "theirs", Image: "img", ImageID: "img", Labels: map[string]string{compose.LabelProject: "other", compose.LabelService: "x"},
+		Mounts: []dockertest.Mount{{Bind: other, Target: "/etc/localtime"}},
+	})
+	dir, err := state.Open(s.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := &state.Journal{Run: "0123", Project: "shop", Volumes: []state.VolumeRestore{{ID: "0123", Key: "bind _host:" + file, Docker: filepath.Dir(file), File: file}}}
+	if err := dir.WriteJournal(left); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.app.recoverNow(t.Context()); err != nil {
+		t.Error(err)
+	}
+	stops := 0
+	for _, call := range s.f.Calls() {
+		if call == "POST /containers/{id}/stop" {
+			stops++
+		}
+	}
+	if stops != 1 {
+		t.Errorf("%d containers were stopped", stops)
+	}
+	s.wantQuiet()
 }
 
 // A plan of compose files shows what the settings add.

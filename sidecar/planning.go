@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/dump"
@@ -65,8 +66,14 @@ func (a *App) makePlan(ctx context.Context, h *host, services, due []string) (*p
 func (a *App) ownPaths(h *host) []plan.OwnPath {
 	var out []plan.OwnPath
 	add := func(p, what string) {
-		if p = h.onHost(p); p != "" {
-			out = append(out, plan.OwnPath{Path: p, What: what})
+		if p = h.onHost(p); p == "" {
+			return
+		}
+		out = append(out, plan.OwnPath{Path: p, What: what})
+		if h.self == nil { // else links of the host cannot be followed
+			if real, err := filepath.EvalSymlinks(p); err == nil && real != p {
+				out = append(out, plan.OwnPath{Path: real, What: what})
+			}
 		}
 	}
 	repositories := []string{a.Settings.Repository}
