@@ -206,6 +206,35 @@ func TestRollbackLeavesAVolumeThatTheRestoreMade(t *testing.T) {
 	}
 }
 
+// TestVolumeThatWasMadeAndHoldsSomethingIsSavedFirst: by its options it is a
+// directory that the host has already.
+func TestVolumeThatWasMadeAndHoldsSomethingIsSavedFirst(t *testing.T) {
+	s := newShop(t)
+	s.service("app", map[string]string{"enable": "true"}, "data")
+	if _, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.f.RemoveVolume("shop_data")
+	theirs := s.path("volumes", "shop_data", "theirs")
+	if err := os.WriteFile(theirs, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.app.Restore(t.Context(), latest())
+	if !errors.Is(err, ErrRestoreFailed) || !strings.Contains(report.Items[0].Error, "restore again, which saves it first") {
+		t.Errorf("%v, %+v", err, report)
+	}
+	if _, err := os.Stat(theirs); err != nil {
+		t.Error(err)
+	}
+	if report, err = s.app.Restore(t.Context(), latest()); err != nil || report.Safety == "" {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	if _, err := os.Stat(theirs); err == nil {
+		t.Error("what is not in the snapshot stays")
+	}
+	s.wantQuiet()
+}
+
 // TestRestoreReportsWhatItProved of a volume of which one file is damaged.
 func TestRestoreReportsWhatItProved(t *testing.T) {
 	s := newShop(t)

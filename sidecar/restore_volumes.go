@@ -80,9 +80,14 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 		}
 	}()
 	req := r.restoreRequest(src)
-	req.MustBeEmpty = it.NewName != ""
+	// One that was made just now may be a directory of this host or of a server,
+	// by its options, and what that holds is in no safety snapshot.
+	req.MustBeEmpty = it.NewName != "" || it.Volume.Create
 	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, req)
+	if errors.Is(err, volume.ErrOccupied) && it.NewName == "" {
+		err = fmt.Errorf("%w: what it holds was there before the volume was made for this restore, and is not saved: restore again, which saves it first", err)
+	}
 	if err != nil {
 		return r.settleVolume(ctx, c, entry, out, err)
 	}
