@@ -54,7 +54,7 @@ func TestDowntimeIsBounded(t *testing.T) {
 	p.inVolume("data", fmt.Sprintf("mkdir changed; for d in $(seq 50); do mkdir $d; (cd $d; seq %d | split -l 1 -a 5 -d - f); done; head -c %dM /dev/urandom > big", files/50, megabytes))
 	p.backup()
 	p.inVolume("data", "touch arm")
-	since := time.Now()
+	seen := p.watchEvents()
 	r := p.runEnv([]string{fmt.Sprintf("RIPPLEBAK_UPLOAD_LIMIT=%d", uploadLimit)}, "backup", "--json")
 	over := time.Now()
 	if r.code != 0 {
@@ -63,7 +63,7 @@ func TestDowntimeIsBounded(t *testing.T) {
 	var report backupReport
 	p.decode(r.stdout, &report)
 	at := map[string]time.Time{}
-	for _, e := range p.eventsSince(since) {
+	for _, e := range seen.events() {
 		at[e.action] = time.Unix(0, e.at)
 	}
 	if at["kill"].IsZero() || at["die"].IsZero() || at["start"].IsZero() {

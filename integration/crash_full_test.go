@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -137,7 +136,7 @@ func TestF33_StateFull(t *testing.T) {
 	dir := state.mounted(t)
 	filler := fill(t, dir)
 	randomFile(t, filepath.Join(p.mountpoint("calm"), "f"), 1<<20)
-	since := time.Now()
+	seen := p.watchEvents()
 	r := p.run("backup", "--json")
 	var report backupReport
 	p.decode(r.stdout, &report)
@@ -151,7 +150,7 @@ func TestF33_StateFull(t *testing.T) {
 		t.Errorf("the run does not say what is full: %s", r)
 	}
 	// A journal of one name may still have found room; one of both has not.
-	got := order(p.eventsSince(since), "die", "start")
+	got := order(seen.events(), "die", "start")
 	if len(got) != 0 && !slices.Equal(got, []string{"die writer", "start writer"}) {
 		t.Errorf("events: %v", got)
 	}

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestF33_RestoreIntoAFullVolume: that a volume has no room is said before a
@@ -23,14 +22,14 @@ func TestF33_RestoreIntoAFullVolume(t *testing.T) {
 	randomFile(t, filepath.Join(root, "big"), 16<<20)
 	randomFile(t, filepath.Join(root, "hog"), 16<<20)
 	changed := savedCopy(t, root)
-	since := time.Now()
+	seen := p.watchEvents()
 	for _, args := range [][]string{{"restore", "latest", "--dry-run"}, {"restore", "latest", "--yes", "--no-safety-snapshot"}} {
 		r := p.run(args...)
 		if r.code != 1 || !strings.Contains(r.stderr, "volume data: the Docker volume "+p.name+"_data lacks space: needs 16MiB") {
 			t.Errorf("%q into a full volume: %s", args, r)
 		}
 	}
-	if got := order(p.eventsSince(since), "kill", "die", "start"); len(got) != 0 {
+	if got := order(seen.events(), "kill", "die", "start"); len(got) != 0 {
 		t.Errorf("services were touched: %v", got)
 	}
 	assertSame(t, changed, root, "lost+found")

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // places is a project with volumes in every relation to services.
@@ -173,12 +172,12 @@ func TestF21_RestoreIntoAVolumeInUse(t *testing.T) {
 		stranger := p.name + "-stranger"
 		must(t, "docker", "run", "-d", "--rm", "--init", "--network", "none", "--name", stranger, "-v", p.name+"_data:/x:ro", p.env["FILES_IMAGE"], "sleep", "infinity")
 		defer must(t, "docker", "rm", "-f", stranger)
-		since := time.Now()
+		seen := p.watchEvents()
 		r := p.run("restore", "latest", "--yes")
 		if r.code != 1 || !strings.Contains(r.stderr, stranger) || !strings.Contains(r.stderr, "volume data") {
 			t.Errorf("restore: %s", r)
 		}
-		if got := order(p.eventsSince(since), "die", "start"); len(got) != 0 {
+		if got := order(seen.events(), "die", "start"); len(got) != 0 {
 			t.Errorf("something was stopped: %v", got)
 		}
 		holds(t, "later")
@@ -189,12 +188,12 @@ func TestF21_RestoreIntoAVolumeInUse(t *testing.T) {
 		// Nobody without a further right can rename an immutable file.
 		must(t, "chattr", "+i", filepath.Join(root, "b"))
 		defer must(t, "chattr", "-i", filepath.Join(root, "b"))
-		since := time.Now()
+		seen := p.watchEvents()
 		r := p.run("restore", "latest", "--yes")
 		if r.code != 1 || !strings.Contains(r.stdout+r.stderr, "not permitted") {
 			t.Errorf("restore: %s", r)
 		}
-		if got := order(p.eventsSince(since), "die", "start"); !slices.Equal(got, stopped) {
+		if got := order(seen.events(), "die", "start"); !slices.Equal(got, stopped) {
 			t.Errorf("events: %v", got)
 		}
 		holds(t, "later")
@@ -202,9 +201,9 @@ func TestF21_RestoreIntoAVolumeInUse(t *testing.T) {
 	})
 	t.Run("by its services", func(t *testing.T) {
 		p := p.inTest(t)
-		since := time.Now()
+		seen := p.watchEvents()
 		p.mustRun("restore", "latest", "--yes")
-		if got := order(p.eventsSince(since), "die", "start"); !slices.Equal(got, stopped) {
+		if got := order(seen.events(), "die", "start"); !slices.Equal(got, stopped) {
 			t.Errorf("events: %v", got)
 		}
 		holds(t, "saved")

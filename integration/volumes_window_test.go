@@ -107,46 +107,6 @@ func (b *background) wait() result {
 	return r
 }
 
-// event is something that the Engine did to a service.
-type event struct {
-	at              int64 // nanoseconds
-	action, service string
-}
-
-// eventsSince lists what happened to the project's services, not one-offs.
-func (p *project) eventsSince(since time.Time) []event {
-	p.t.Helper()
-	format := `{{.TimeNano}} {{.Action}} {{index .Actor.Attributes "com.docker.compose.service"}} {{index .Actor.Attributes "com.docker.compose.oneoff"}}`
-	out := must(p.t, "docker", "events", "--since", stamp(since), "--until", stamp(time.Now()),
-		"--filter", "type=container", "--filter", "label=com.docker.compose.project="+p.name, "--format", format)
-	var list []event
-	for line := range strings.Lines(out) {
-		f := strings.Fields(line)
-		at, err := strconv.ParseInt(f[0], 10, 64)
-		if err != nil {
-			p.t.Fatalf("event %q", line)
-		}
-		if len(f) == 4 && f[3] == "False" {
-			list = append(list, event{at, f[1], f[2]})
-		}
-	}
-	return list
-}
-
-// stamp is a time as the Engine takes it, to the nanosecond.
-func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
-
-// order gives the events of these actions as "action service", in their order.
-func order(list []event, actions ...string) []string {
-	var out []string
-	for _, e := range list {
-		if slices.Contains(actions, e.action) {
-			out = append(out, e.action+" "+e.service)
-		}
-	}
-	return out
-}
-
 // nextEvent returns a channel that is closed at the next such event.
 func (p *project) nextEvent(service, action string) <-chan struct{} {
 	p.t.Helper()
@@ -222,7 +182,7 @@ func TestServiceIsBackBeforeTheUpload(t *testing.T) {
 	p.env["RIPPLEBAK_DIR"] = repository
 	p.upResting()
 	p.mustRun("init")
-	since := time.Now()
+	seen := p.watchEvents()
 	stopping, starting := p.nextEvent("app", "kill"), p.nextEvent("writer", "start")
 	run := p.start("run", "--rm", "-T", "backup", "backup", "--json")
 	await(t, "the app is told to stop", stopping)
@@ -238,7 +198,7 @@ func TestServiceIsBackBeforeTheUpload(t *testing.T) {
 	}
 	var report backupReport
 	p.decode(r.stdout, &report)
-	got := order(p.eventsSince(since), "die", "start", "pause")
+	got := order(seen.events(), "die", "start", "pause")
 	if want := []string{"die writer", "die app", "start app", "start writer"}; !slices.Equal(got, want) {
 		t.Errorf("events are %v, want %v", got, want)
 	}
@@ -273,9 +233,9 @@ func TestServiceIsBackBeforeTheUpload(t *testing.T) {
 func TestPausedServiceIsSaved(t *testing.T) {
 	p := newResting(t, "pause", 0)
 	p.upResting()
-	since := time.Now()
+	seen := p.watchEvents()
 	report := p.backup()
-	got := order(p.eventsSince(since), "die", "start", "pause", "unpause")
+	got := order(seen.events(), "die", "start", "pause", "unpause")
 	if want := []string{"pause writer", "pause app", "unpause app", "unpause writer"}; !slices.Equal(got, want) {
 		t.Errorf("events are %v, want %v", got, want)
 	}
@@ -318,9 +278,9 @@ volumes: {data: , more: , third: }
 func TestGroupIsOnePointInTime(t *testing.T) {
 	p := newProject(t, groupedApps)
 	p.up("one", "two", "apart")
-	since := time.Now()
+	seen := p.watchEvents()
 	p.backup()
-	got := order(p.eventsSince(since), "die", "start")
+	got := order(seen.events(), "die", "start")
 	group := slices.DeleteFunc(slices.Clone(got), func(s string) bool { return strings.HasSuffix(s, "apart") })
 	if want := []string{"die two", "die one", "start one", "start two"}; !slices.Equal(group, want) {
 		t.Errorf("events of the group are %v, want %v", group, want)

@@ -27,6 +27,7 @@ func (a *App) Plan(ctx context.Context, services []string) (_ *plan.Plan, err er
 		return nil, err
 	}
 	p.Warnings = append(p.Warnings, a.standing(p)...)
+	p.Warnings = append(p.Warnings, a.undumped(ctx, h, p)...)
 	return p, nil
 }
 
