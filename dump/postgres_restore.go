@@ -43,7 +43,7 @@ func (p Postgres) Restore(req RestoreRequest) ([]Step, error) {
 		Cause:      "one transaction: connections end, the old database is renamed away, the new one takes its name, grants and settings are applied",
 		Command:    scriptOnStdin(req.Target, plan.maintenance, "psql (rename "+plan.fresh+" to "+shown(plan.final)+")"),
 		Input:      InputLiteral,
-		Literal:    transaction(quiet(req.Target) + plan.swapSQL() + properties),
+		Literal:    transaction(quiet(req.Target) + plan.swapSQL() + resetSQL(plan.final) + properties),
 		CrashPoint: "before-rename",
 		Undo:       &undo,
 	}}
@@ -154,8 +154,13 @@ func loadCommand(req RestoreRequest, fresh string) Command {
 	}
 	show := strings.Join(args, " ") + " --dbname=" + fresh
 	args = append(args, "--no-password", dbname(fresh))
-	return Command{Argv: shell(pgRunArchive, req.Target.target(args...)...), Stdin: true, Show: show}
+	return Command{Argv: shell(pgRunLoad, req.Target.target(args...)...), Stdin: true, Show: show}
 }
+
+// resetSQL takes the settings away that extensions have given the database when
+// they were created anew: PostGIS's topology sets its search path. The recorded
+// ones follow.
+func resetSQL(name string) string { return "ALTER DATABASE " + quoteIdent(name) + " RESET ALL;\n" }
 
 // endSQL ends the connections to the database that the expression names; those
 // of roles that this user may not end stay, and make what follows fail.

@@ -32,9 +32,18 @@ export PGUSER LC_ALL PGAPPNAME PGCONNECT_TIMEOUT PGCLIENTENCODING PGOPTIONS
 const pgRun = pgEnvironment + `exec "$@"
 `
 
-// pgRunArchive runs pg_dump or pg_restore, which know the encoding of their
-// database better than we do.
+// pgRunArchive runs pg_dump, which knows the encoding of its database better
+// than we do.
 const pgRunArchive = pgEnvironment + `unset PGCLIENTENCODING
+exec "$@"
+`
+
+// pgRunLoad runs pg_restore, which knows the encoding too. It sets a search path
+// of its own for what it does, but scripts of extensions look at the one that is
+// the session's default, and go on with it: where that was pg_catalog alone,
+// PostGIS's topology did not find PostGIS.
+const pgRunLoad = pgEnvironment + `unset PGCLIENTENCODING
+PGOPTIONS=$PGOPTIONS' -c search_path="$user",public'
 exec "$@"
 `
 

@@ -41,6 +41,7 @@ func newProject(t testing.TB, yaml string) *project {
 		"SQLITE_IMAGE":       os.Getenv("INTEGRATION_SQLITE_IMAGE"),
 		"SLAPD_IMAGE":        os.Getenv("INTEGRATION_SLAPD_IMAGE"),
 		"INFLUXDB_IMAGE":     os.Getenv("INTEGRATION_INFLUXDB_IMAGE"),
+		"POSTGIS_IMAGE":      os.Getenv("INTEGRATION_POSTGIS_IMAGE"),
 		"NEO4J_IMAGE":        os.Getenv("INTEGRATION_NEO4J_IMAGE"),
 		"FILES_IMAGE":        os.Getenv("INTEGRATION_FILES_IMAGE"),
 	}}

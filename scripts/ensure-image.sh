@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ensure-image.sh debian|files|postgres|mariadb|redis|etcd|sqlite|slapd|neo4j|influxdb: makes the image that tests and
+# ensure-image.sh debian|files|postgres|mariadb|redis|etcd|sqlite|slapd|neo4j|influxdb|postgis: makes the image that tests and
 # the demo need, unless it is there, and prints its name.
 #
 #   debian    a minimal Debian, made by debootstrap: pulls nothing
@@ -11,6 +11,7 @@
 #   sqlite    Debian's Python and SQLite
 #   slapd     Debian's OpenLDAP
 #   influxdb  Debian's InfluxDB
+#   postgis   Debian's PostGIS in Debian's PostgreSQL
 #   neo4j     no Neo4j, but scripts that behave as its programs do
 #
 # An image made here carries the digest of its sources, and is made again when
@@ -50,9 +51,10 @@ ensure_debian() {
 	trap - EXIT
 }
 
-# build NAME IMAGE: builds images/NAME upon the minimal Debian.
+# build NAME IMAGE [BASE]: builds images/NAME upon BASE, or the minimal Debian.
 build() {
 	local sources before
+	local base=${3:-$STANDIN_DEBIAN}
 	sources=$(digest "$images/$1")
 	have_current "$2" "$sources" && return
 	ensure_debian
@@ -62,7 +64,7 @@ build() {
 	mkdir -p "$CACHE"
 	before=$(image_id "$2")
 	# The host's network: a bridge without a working resolver is common.
-	docker build --network host --build-arg "BASE=$STANDIN_DEBIAN" --label "standin.sources=$sources" \
+	docker build --network host --build-arg "BASE=$base" --label "standin.sources=$sources" \
 		-t "$2" "$images/$1" >"$CACHE/image-$1.log" 2>&1 ||
 		{ tail -30 "$CACHE/image-$1.log" >&2; die "building $2 failed"; }
 	drop_unnamed "$before" "$2"
@@ -113,9 +115,14 @@ influxdb)
 	build influxdb "$STANDIN_INFLUXDB"
 	echo "$STANDIN_INFLUXDB"
 	;;
+postgis)
+	build postgres "$STANDIN_POSTGRES"
+	build postgis "$STANDIN_POSTGIS" "$STANDIN_POSTGRES"
+	echo "$STANDIN_POSTGIS"
+	;;
 neo4j)
 	build neo4j "$STANDIN_NEO4J"
 	echo "$STANDIN_NEO4J"
 	;;
-*) die "which image? debian, files, postgres, mariadb, redis, etcd, sqlite, slapd, influxdb or neo4j" ;;
+*) die "which image? debian, files, postgres, mariadb, redis, etcd, sqlite, slapd, influxdb, postgis or neo4j" ;;
 esac

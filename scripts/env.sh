@@ -12,6 +12,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/ripplebak
 STANDIN_DEBIAN=ripplebak-standin/debian:bookworm
 STANDIN_FILES=ripplebak-standin/files:bookworm
 STANDIN_POSTGRES=ripplebak-standin/postgres:15
+STANDIN_POSTGIS=ripplebak-standin/postgis:15-3
 STANDIN_REDIS=ripplebak-standin/redis:7.0
 STANDIN_SQLITE=ripplebak-standin/sqlite:3.40
 OFFICIAL_POSTGRES=postgres:17
