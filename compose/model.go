@@ -13,6 +13,27 @@ const (
 	LabelConfigs    = "com.docker.compose.project.config_files"
 )
 
+// Standalone is the project of the containers that Compose has not made: each is a
+// service by its own name, and its volumes go by Docker's names. No project of
+// Compose's can have the name, for those begin with a letter or a digit.
+const Standalone = "_standalone"
+
+// Up is the command that starts a service.
+func (p Project) Up(service string) string {
+	if p.Name == Standalone {
+		return "docker start " + service
+	}
+	return "docker compose up -d " + service
+}
+
+// Logs is the command that shows what a service says.
+func (p Project) Logs(service string) string {
+	if p.Name == Standalone {
+		return "docker logs " + service
+	}
+	return "docker compose logs " + service
+}
+
 // The labels by which our own containers are known. Both are left out of the
 // model: a sidecar never saves or stops itself.
 const (
@@ -94,6 +115,8 @@ type Container struct {
 	Mounts         []Mount
 	HasHealthcheck bool
 	NetworkMode    string
+	// AutoRemove says that the container is gone once it stops (docker run --rm).
+	AutoRemove bool
 }
 
 // Running says whether the container has processes: running, paused or

@@ -92,7 +92,7 @@ func (r *keyring) volumes(mounted, own map[string]bool) []Volume {
 	var out []Volume
 	for name, key := range r.keys {
 		v, exists := r.byName[name]
-		ours := v.Labels[LabelProject] == r.project
+		ours := v.Labels[LabelProject] == r.project || r.project == Standalone && v.Labels[LabelProject] == ""
 		if !mounted[name] && (!ours || own[name]) {
 			continue
 		}

@@ -18,7 +18,37 @@ import (
 // Compose's own labels that this package reads.
 const (
 	labelProject = "com.docker.compose.project"
+	labelService = "com.docker.compose.service"
+	labelNumber  = "com.docker.compose.container-number"
+	labelCompose = "com.docker.compose." // begins them all
 )
+
+// helperLabel, alone or with more behind a dot, is on throwaway containers of ours.
+const helperLabel = "ripplebak.helper"
+
+// Standalone is the project of the containers that Compose has not made. None of
+// Compose's own can have the name, for those begin with a letter or a digit.
+const Standalone = "_standalone"
+
+// adopt gives a container that Compose has not made the labels that it would have
+// been given: each is a service by its own name, so that it is found again when it
+// has been made anew. Only our view of it changes. What is ours is left alone.
+func adopt(labels map[string]string, name string) map[string]string {
+	if p, made := labels[labelProject]; made && p != Standalone {
+		return labels
+	}
+	out := map[string]string{}
+	for k, v := range labels {
+		if k == helperLabel || strings.HasPrefix(k, helperLabel+".") {
+			return labels
+		}
+		if !strings.HasPrefix(k, labelCompose) { // without a project they are somebody's invention
+			out[k] = v
+		}
+	}
+	out[labelProject], out[labelService], out[labelNumber] = Standalone, name, "1"
+	return out
+}
 
 // inspectAtOnce bounds the inspects under way for one list.
 const inspectAtOnce = 4
@@ -136,7 +166,8 @@ func (c Container) WithEnv(vars ...string) Container {
 	return c
 }
 
-// Project is the Compose project that the container says it belongs to.
+// Project is the Compose project that the container says it belongs to;
+// Standalone where Compose has not made it, and empty for one of ours.
 func (c Container) Project() string { return c.Labels[labelProject] }
 
 // Inspect reads one container, by ID or name. ErrNoContainer where there is none.
@@ -166,7 +197,25 @@ func (e *Engine) ProjectContainers(ctx context.Context, project string) ([]Conta
 	if project == "" {
 		return nil, fmt.Errorf("list containers: no project")
 	}
+	if project == Standalone {
+		return e.standalone(ctx)
+	}
 	return e.containersWith(ctx, map[string]string{labelProject: project})
+}
+
+// standalone lists the containers that Compose has not made.
+func (e *Engine) standalone(ctx context.Context) ([]Container, error) {
+	list, err := e.list(ctx, filters.NewArgs())
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, s := range list {
+		if adopt(s.Labels, "")[labelProject] == Standalone {
+			ids = append(ids, s.ID)
+		}
+	}
+	return e.inspectAll(ctx, ids, func(c Container) bool { return c.Project() == Standalone })
 }
 
 // Listed is a container as the Engine lists it, which says when to look closer and
@@ -187,11 +236,11 @@ func (e *Engine) Listed(ctx context.Context) ([]Listed, error) {
 	}
 	var out []Listed
 	for _, s := range list {
-		c := Listed{Labels: s.Labels}
+		name := ""
 		if len(s.Names) > 0 {
-			c.Name = strings.TrimPrefix(s.Names[0], "/")
+			name = strings.TrimPrefix(s.Names[0], "/")
 		}
-		out = append(out, c)
+		out = append(out, Listed{Name: name, Labels: adopt(s.Labels, name)})
 	}
 	return out, nil
 }
@@ -296,9 +345,7 @@ func containerOf(r container.InspectResponse) Container {
 	}
 	argv := slices.Concat([]string(r.Config.Entrypoint), []string(r.Config.Cmd))
 	c.argv = &argv
-	if c.Labels == nil {
-		c.Labels = map[string]string{}
-	}
+	c.Labels = adopt(c.Labels, c.Name)
 	if h := r.State.Health; h != nil && h.Status != container.NoHealthcheck {
 		c.Health, c.HasHealthcheck = h.Status, true
 	}

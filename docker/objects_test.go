@@ -50,6 +50,41 @@ func TestF45_OnlyTheInspectedProjectCounts(t *testing.T) {
 	}
 }
 
+// TestStandaloneContainers are those that Compose has not made, each as a service
+// by its own name, whatever it says of itself.
+func TestStandaloneContainers(t *testing.T) {
+	f, e := fake(t)
+	f.AddContainer(dockertest.Container{Name: "made", Labels: ofProject("app")})
+	f.AddContainer(dockertest.Container{Name: "loose", Labels: map[string]string{"ripplebak.enable": "true"}})
+	f.AddContainer(dockertest.Container{Name: "sly", Labels: map[string]string{
+		"com.docker.compose.project": docker.Standalone, "com.docker.compose.service": "loose", "com.docker.compose.oneoff": "True",
+		"com.docker.compose.project.config_files": "/etc/shadow",
+	}})
+	f.AddContainer(dockertest.Container{Name: "helper", Labels: map[string]string{"ripplebak.helper": "x"}})
+	f.AddContainer(dockertest.Container{Name: "double", Labels: map[string]string{"com.docker.compose.project": ""}})
+	got, err := e.ProjectContainers(t.Context(), docker.Standalone)
+	if err != nil || !slices.Equal(names(got), []string{"loose", "sly"}) {
+		t.Fatalf("%q, %v", names(got), err)
+	}
+	for _, c := range got {
+		if c.Project() != docker.Standalone || c.Labels["com.docker.compose.service"] != c.Name || c.Labels["com.docker.compose.oneoff"] != "" || c.Labels["com.docker.compose.project.config_files"] != "" {
+			t.Errorf("%s: %v", c.Name, c.Labels)
+		}
+	}
+	if got[0].Labels["ripplebak.enable"] != "true" {
+		t.Errorf("%v", got[0].Labels)
+	}
+	list, err := e.Listed(t.Context())
+	if err != nil || len(list) != 5 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, c := range list {
+		if want := map[string]string{"made": "app", "loose": docker.Standalone, "sly": docker.Standalone}[c.Name]; c.Project() != want {
+			t.Errorf("%s is of project %q", c.Name, c.Project())
+		}
+	}
+}
+
 func TestContainerThatVanishesBetweenListAndInspect(t *testing.T) {
 	f, e := fake(t)
 	f.AddContainer(dockertest.Container{Name: "db", Labels: ofProject("app")})

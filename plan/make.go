@@ -38,6 +38,7 @@ func Make(in Input) *Plan {
 	windows := makeWindows(in, p.Items, order)
 	p.addOperations(in, order, windows)
 	p.checkSurroundings(in, windows)
+	p.checkRemoved(in)
 	p.checkGroups(in, order)
 	p.checkGroupSchedules(in, order)
 	p.checkCopies(in)
@@ -185,6 +186,8 @@ func (p *Plan) checkEmpty(in Input, order []string) {
 	}
 	switch {
 	case slices.ContainsFunc(p.Items, func(i Item) bool { return i.Config == nil }) || len(p.Problems) > 0:
+	case len(in.Project.Services) == 0 && p.Project == compose.Standalone:
+		p.problem("there is no container that Compose has not made")
 	case len(in.Project.Services) == 0:
 		p.problem("project %q has no containers: start it first, with \"docker compose up -d\"", p.Project)
 	default:

@@ -191,6 +191,7 @@ func MakeRestore(in RestoreInput) *Restore {
 	r.checkFiles()
 	r.addOperations(in, order)
 	r.checkSurroundings(in)
+	r.checkRemoved(in)
 	return r
 }
 
@@ -273,11 +274,11 @@ func (r *Restore) checkDump(in RestoreInput, item manifest.Item) {
 	s, ok := in.Project.Service(item.Service)
 	switch {
 	case !ok || len(s.Containers) == 0:
-		r.problemOnce("service %q, whose databases are to be restored, has no container: create it with \"docker compose up -d %s\" and restore again", item.Service, item.Service)
+		r.problemOnce("service %q, whose databases are to be restored, has no container: create it with %q and restore again", item.Service, in.Project.Up(item.Service))
 	case inState(in.Project, item.Service, compose.StatePaused):
 		r.paused(item.Service)
 	case restarting(in.Project, item.Service):
-		r.warnOnce("service %q keeps restarting: if its database does not come up, its dumps cannot be restored; look at \"docker compose logs %s\"", item.Service, item.Service)
+		r.warnOnce("service %q keeps restarting: if its database does not come up, its dumps cannot be restored; look at %q", item.Service, in.Project.Logs(item.Service))
 	}
 }
 

@@ -35,7 +35,7 @@ func (s Source) wanted(p compose.Project) manifest.Item {
 	}
 	name := strings.TrimPrefix(s.NewName, p.Name+"_")
 	it := s.Item
-	it.Name, it.VolumeInfo = name, &manifest.VolumeInfo{DockerName: p.Name + "_" + name, Driver: "local"}
+	it.Name, it.VolumeInfo = name, &manifest.VolumeInfo{DockerName: dockerName(p, name), Driver: "local"}
 	return it
 }
 
@@ -49,7 +49,7 @@ func wanted(p compose.Project, item manifest.Item) compose.Volume {
 	}
 	info := item.VolumeInfo
 	v := compose.Volume{
-		Key: item.Name, Name: p.Name + "_" + item.Name, Driver: info.Driver, Options: info.Options,
+		Key: item.Name, Name: dockerName(p, item.Name), Driver: info.Driver, Options: info.Options,
 		External: info.External, Labels: maps.Clone(info.Labels),
 	}
 	old := info.Labels[compose.LabelProject]
@@ -62,11 +62,20 @@ func wanted(p compose.Project, item manifest.Item) compose.Volume {
 	if v.Labels == nil {
 		v.Labels = map[string]string{}
 	}
-	if !info.External {
+	if !info.External && p.Name != compose.Standalone {
 		v.Labels[compose.LabelProject] = p.Name
 		v.Labels[compose.LabelVolume] = item.Name
 	}
 	return v
+}
+
+// dockerName is the name that Docker knows a volume of the project by, unless
+// somebody has given it another.
+func dockerName(p compose.Project, key string) string {
+	if p.Name == compose.Standalone {
+		return key
+	}
+	return p.Name + "_" + key
 }
 
 // target decides where a volume goes. What a volume of another project holds

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker"
 	"github.com/ripplebak/ripplebak/sidecar/state"
 )
@@ -200,7 +201,7 @@ func (h *host) bringBack(ctx context.Context, q state.Quiesced) (awake bool, err
 		}
 	}
 	if err != nil && !errors.Is(err, docker.ErrNoContainer) {
-		return awake, fmt.Errorf("bring back service %q: %w; start it with \"docker compose up -d %s\"", q.Service, err, q.Service)
+		return awake, fmt.Errorf("bring back service %q: %w; start it with %q", q.Service, err, compose.Project{Name: h.project}.Up(q.Service))
 	}
 	return awake, nil
 }

@@ -76,6 +76,7 @@ func composeContainer(c docker.Container, imageLabels map[string]string) compose
 		ID: c.ID, Name: c.Name, State: c.State, Health: c.Health, Labels: c.Labels,
 		Image: c.Image, ImageID: c.ImageID, ImageLabels: imageLabels,
 		EnvNames: c.EnvNames(), HasHealthcheck: c.HasHealthcheck, NetworkMode: c.NetworkMode,
+		AutoRemove: c.AutoRemove,
 	}
 	for _, m := range c.Mounts {
 		out.Mounts = append(out.Mounts, compose.Mount{Kind: m.Type, Name: m.Name, Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
@@ -192,7 +193,7 @@ func labelMounts(s compose.Service) []labels.Mount {
 func runningContainer(p compose.Project, service string) (compose.Container, error) {
 	s, ok := p.Service(service)
 	if !ok || len(s.Containers) == 0 {
-		return compose.Container{}, fmt.Errorf("service %q has no container: start it with \"docker compose up -d %s\"", service, service)
+		return compose.Container{}, fmt.Errorf("service %q has no container: start it with %q", service, p.Up(service))
 	}
 	for _, c := range s.Containers {
 		if c.State == compose.StateRunning {

@@ -48,6 +48,14 @@ func (h *host) isSelf(c docker.Container) bool {
 	return h.self != nil && c.ImageID == h.self.ImageID && c.Labels[compose.LabelService] == h.self.Labels[compose.LabelService]
 }
 
+// ownService is the service that we are; empty where Compose has not made us.
+func (h *host) ownService() string {
+	if h.self == nil || h.self.Project() == docker.Standalone {
+		return ""
+	}
+	return h.self.Labels[compose.LabelService]
+}
+
 func (h *host) selfID() string {
 	if h.self == nil {
 		return ""
@@ -122,7 +130,9 @@ func (a *App) fill(ctx context.Context, h *host) error {
 	}
 	h.project = a.Settings.Project
 	if h.project == "" && h.self != nil && !a.Settings.Several() {
-		h.project = h.self.Project()
+		if h.project = h.self.Project(); h.project == docker.Standalone {
+			h.project = "" // whoever wants those says so
+		}
 	}
 	if h.project == "" && !a.Settings.Several() {
 		return errors.New("no project is known: set RIPPLEBAK_PROJECT to the name of the Compose project")

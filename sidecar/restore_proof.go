@@ -113,15 +113,15 @@ func (r *restore) notStarted() []string {
 }
 
 func (r *restore) isOwn(s compose.Service) bool {
-	return r.host.self != nil && s.Name == r.host.self.Labels[compose.LabelService]
+	return r.host.self != nil && s.Name == r.host.ownService() && r.host.self.Project() == r.host.project
 }
 
 // ownCommand is a command of ours as it is run here.
 func (a *App) ownCommand(h *host, args string) string {
-	if h.self == nil {
-		return "ripplebak " + args
+	if a.oneOf != "" {
+		args += " --project " + a.oneOf
 	}
-	if service := h.self.Labels[compose.LabelService]; service != "" {
+	if service := h.ownService(); service != "" {
 		return "docker compose run --rm " + service + " " + args
 	}
 	return "ripplebak " + args

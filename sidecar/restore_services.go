@@ -212,7 +212,7 @@ func (a *App) waitReady(ctx context.Context, h *host, engine dump.Engine, servic
 func (a *App) ensureRunning(ctx context.Context, h *host, engine dump.Engine, service string) (container string, stop func(context.Context) error, err error) {
 	cs, err := h.containersOf(ctx, service)
 	if err == nil && len(cs) == 0 {
-		err = fmt.Errorf("service %q has no container: create it with \"docker compose up -d %s\"", service, service)
+		err = fmt.Errorf("service %q has no container: create it with %q", service, compose.Project{Name: h.project}.Up(service))
 	}
 	if err != nil {
 		return "", nil, err

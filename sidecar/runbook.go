@@ -20,7 +20,7 @@ func (r *run) recovery() *manifest.Recovery {
 		out.Credentials = append(out.Credentials, manifest.Credential{Name: c.Name, File: c.File})
 	}
 	if self := r.host.self; self != nil {
-		out.Sidecar = self.Labels[compose.LabelService]
+		out.Sidecar = r.host.ownService()
 		out.Folder = self.Labels[compose.LabelWorkingDir]
 		if files := self.Labels[compose.LabelConfigs]; files != "" {
 			out.Files = strings.Split(files, ",")
