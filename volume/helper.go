@@ -45,6 +45,8 @@ func handlerOf(job string) jobHandler {
 		return serveCheck
 	case jobFiles:
 		return serveFiles
+	case jobPlace:
+		return servePlace
 	}
 	return nil
 }
