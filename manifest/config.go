@@ -12,6 +12,11 @@ type ConfigInfo struct {
 	// WorkingDir is the project's directory.
 	WorkingDir string       `json:"working_dir"`
 	Files      []ConfigFile `json:"files"`
+	// Compose and Env are the compose files and the files of variables that
+	// Compose was given, in its order; absolute. Env is empty where it took .env
+	// by itself; manifests of earlier versions have neither.
+	Compose []string `json:"compose_files,omitempty"`
+	Env     []string `json:"env_files,omitempty"`
 }
 
 // ConfigFile is one of the project's own files.

@@ -108,6 +108,8 @@ type Service struct {
 	Image     string   `json:"image"`
 	ImageID   string   `json:"image_id,omitempty"`
 	DependsOn []string `json:"depends_on,omitempty"`
+	// Stopped says that no container of it ran.
+	Stopped bool `json:"stopped,omitempty"`
 }
 
 // Item is one thing of the project and its state.

@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -43,9 +44,9 @@ func (b *runbook) line(format string, args ...any) { fmt.Fprintf(b, format+"\n",
 
 // command writes a command of ours, as Compose runs it.
 func (b *runbook) command(args ...string) string {
-	out := []string{"docker", "compose", "run", "--rm", shellWord(b.sidecar)}
+	out := []string{"docker", "compose", "run", "--rm", ShellWord(b.sidecar)}
 	for _, a := range args {
-		out = append(out, shellWord(a))
+		out = append(out, ShellWord(a))
 	}
 	return strings.Join(out, " ")
 }
@@ -195,6 +196,10 @@ func (b *runbook) needs() {
 // newMachine is the way from nothing to a project that runs.
 func (b *runbook) newMachine() {
 	b.line("## On a new machine\n")
+	if b.hasConfig() {
+		b.bootstrap()
+		b.line("Or, with the compose files at hand:\n")
+	}
 	b.line("1. Put the compose files and `.env` into a folder named %s, unless they have a `name:`. Set the variables above in `.env`, and where the repository is.", code(b.m.Project))
 	b.configFiles()
 	b.line("2. See that the repository opens, and what it has:\n\n       %s\n", b.command("snapshots"))
@@ -204,13 +209,56 @@ func (b *runbook) newMachine() {
 	b.line("5. Look whether everything runs, and make the first backup here:\n\n       docker compose ps\n       %s\n", b.command("backup"))
 }
 
+// bootstrap is the way where there is nothing but Docker, the repository and the
+// password.
+func (b *runbook) bootstrap() {
+	b.line("With Docker, Compose and the image of ripplebak, and nothing of the project, in the folder above the new one:\n")
+	b.line("    docker run --rm -it \\\n      -v /var/run/docker.sock:/var/run/docker.sock \\\n      -v ripplebak-run:/run/ripplebak -v ripplebak:/var/lib/ripplebak \\")
+	repository := "REPOSITORY"
+	if r := b.m.Recovery; r != nil && r.Repository != "" {
+		repository = r.Repository
+	}
+	if strings.HasPrefix(repository, "/") {
+		b.line("      -v /path/to/the/repository:%s \\", ShellWord(repository))
+	}
+	b.line("      -e %s \\", ShellWord("RIPPLEBAK_REPOSITORY="+repository))
+	for _, name := range b.credentials() {
+		b.line("      -e %s \\", ShellWord(name))
+	}
+	b.line("      ripplebak restore --project %s --bootstrap \"$PWD\"/%s %s\n", ShellWord(b.m.Project), ShellWord(b.folder()), ShellWord(b.snapshot))
+	b.line("It brings back the compose files and the volumes, prints the commands of Compose to run in another terminal, restores the databases in between, and ends when everything is healthy. Interrupted, the same command goes on. `--dry-run` shows the steps.\n")
+}
+
+// credentials are the variables to hand on, whose values nobody has written down
+// here.
+func (b *runbook) credentials() []string {
+	if b.m.Recovery == nil || len(b.m.Recovery.Credentials) == 0 {
+		return []string{"RIPPLEBAK_PASSWORD"}
+	}
+	var out []string
+	for _, c := range b.m.Recovery.Credentials {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// folder is the name of the project's directory.
+func (b *runbook) folder() string {
+	for _, it := range b.m.Items {
+		if it.ConfigInfo != nil && stored(it) && path.Base(it.ConfigInfo.WorkingDir) != "/" {
+			return path.Base(it.ConfigInfo.WorkingDir)
+		}
+	}
+	return b.m.Project
+}
+
 // configFiles says where the project's own files were.
 func (b *runbook) configFiles() {
 	for _, it := range b.m.Items {
 		if it.ConfigInfo == nil || !stored(it) {
 			continue
 		}
-		b.line("\n   Where there is no project yet, the binary of ripplebak alone gives these files back (`ripplebak restore --to-dir DIR`), and so does restic, as below:\n")
+		b.line("\n   The binary of ripplebak alone gives these files back too (`ripplebak restore --to-dir DIR`), and so does restic, as below:\n")
 		for _, f := range it.ConfigInfo.Files {
 			b.line("   - %s, %s, from %s", code("config/"+f.Path), text(f.Role), code(f.Source))
 		}
@@ -263,7 +311,7 @@ func (b *runbook) withoutUs() {
 	project := Escape(b.m.Project)
 	b.line("## Without ripplebak\n")
 	b.line("The repository is one of [restic](https://restic.net): version 0.14 or later reads it, with the same password.\n")
-	b.line("    restic -r REPOSITORY snapshots --tag %s", shellWord("project:"+b.m.Project))
+	b.line("    restic -r REPOSITORY snapshots --tag %s", ShellWord("project:"+b.m.Project))
 	b.line("    restic -r REPOSITORY restore SNAPSHOT --target /tmp/back\n")
 	b.line("Below %s are\n", code("/tmp/back/"+project))
 	for _, it := range b.m.Items {

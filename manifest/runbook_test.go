@@ -25,6 +25,7 @@ func shopManifest() *Manifest {
 			{Kind: Volume, Name: "share", State: Partial, Inconsistent: "container ftp writes to it", VolumeInfo: &VolumeInfo{DockerName: "share", External: true, Withheld: true}},
 			{Kind: Volume, Name: "logs", State: Failed, Error: "input/output error"},
 			{Kind: Dump, Service: "old", Name: "x", State: Skipped},
+			{Kind: Config, State: Good, Bytes: 900, Files: 1, ConfigInfo: &ConfigInfo{WorkingDir: "/srv/shop", Files: []ConfigFile{{Path: "compose.yaml", Source: "/srv/shop/compose.yaml", Role: "compose", Size: 900}}}},
 		},
 		Unlabelled: []Unlabelled{{Service: "cache", Holds: []string{"volume cache"}}, {Holds: []string{"volume orphan"}}},
 		Recovery: &Recovery{
@@ -105,15 +106,15 @@ func TestF46_NamesInARunbookStayNames(t *testing.T) {
 		if bytes.IndexByte(doc, 0x1b) >= 0 || bytes.IndexByte(doc, 0xff) >= 0 {
 			t.Errorf("%q: control characters in it", name)
 		}
-		out, err := exec.Command("bash", "-c", "printf %s "+shellWord(name)).Output()
+		out, err := exec.Command("bash", "-c", "printf %s "+ShellWord(name)).Output()
 		if name == "--yes" {
-			out, err = exec.Command("bash", "-c", "printf %s -- "+shellWord(name)).Output()
+			out, err = exec.Command("bash", "-c", "printf %s -- "+ShellWord(name)).Output()
 			out = bytes.TrimPrefix(out, []byte("--"))
 		}
 		if err != nil || string(out) != name {
-			t.Errorf("the shell takes %s for %q, %v, want %q", shellWord(name), out, err, name)
+			t.Errorf("the shell takes %s for %q, %v, want %q", ShellWord(name), out, err, name)
 		}
-		if strings.Contains(shellWord(name), "\n") {
+		if strings.Contains(ShellWord(name), "\n") {
 			t.Errorf("%q is on two lines", name)
 		}
 	}
@@ -122,7 +123,7 @@ func TestF46_NamesInARunbookStayNames(t *testing.T) {
 func FuzzRunbookNames(f *testing.F) {
 	f.Add("a`b|\n\x00")
 	f.Fuzz(func(t *testing.T, s string) {
-		for _, out := range []string{text(s), code(s), shellWord(s)} {
+		for _, out := range []string{text(s), code(s), ShellWord(s)} {
 			if strings.ContainsAny(out, "\n\r\x1b\x00") {
 				t.Errorf("%q became %q", s, out)
 			}

@@ -63,8 +63,8 @@ func list(names []string, each func(string) string) string {
 	return strings.Join(out, ", ")
 }
 
-// shellWord writes a name as one word of a command line, on one line.
-func shellWord(s string) string {
+// ShellWord writes a name as one word of a command line, on one line.
+func ShellWord(s string) string {
 	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
 	if s != "" && strings.Trim(s, safe) == "" {
 		return s

@@ -23,6 +23,9 @@ type Restore struct {
 	// Dir is the directory that items become files in; empty: they come back
 	// into the project.
 	Dir string `json:"dir,omitempty"`
+	// Bootstrap is set where the project comes back to a machine that has nothing
+	// of it.
+	Bootstrap *Bootstrap `json:"bootstrap,omitempty"`
 	// NoStop says that the users of the volumes go on meanwhile.
 	NoStop     bool               `json:"no_stop,omitempty"`
 	Items      []RestoreItem      `json:"items"`
@@ -121,7 +124,13 @@ type RestoreOperation struct {
 	Do      RestoreVerb `json:"do"`
 	Items   []string    `json:"items,omitempty"`
 	Service string      `json:"service,omitempty"`
-	Cause   string      `json:"cause"`
+	// Command is the line that somebody is asked to run on the host. Databases
+	// are the services that are waited for until they are ready, Containers those
+	// that have to be there, or, at the end, to be healthy.
+	Command    string   `json:"command,omitempty"`
+	Databases  []string `json:"databases,omitempty"`
+	Containers []string `json:"containers,omitempty"`
+	Cause      string   `json:"cause"`
 }
 
 // RestoreInput is everything that a restore is decided upon.
@@ -150,8 +159,9 @@ type RestoreInput struct {
 	Placements map[string]dump.Placement
 	// InPlace are the commands that change data where it lies, by item key.
 	InPlace map[string]InPlace
-	// Safety says whether what will be overwritten is saved first.
-	Safety bool
+	// Safety says whether what will be overwritten is saved first; Fresh, that
+	// there is nothing that could be.
+	Safety, Fresh bool
 	// HostPaths, Own and Absent are of binds: the paths of the host that the
 	// settings name, those that are the sidecar's, and those that are not there.
 	HostPaths           []string
@@ -392,7 +402,7 @@ func (r *Restore) checkSurroundings(in RestoreInput) {
 	if !in.HasSocket && slices.ContainsFunc(r.Items, func(i RestoreItem) bool { return i.Volume != nil || len(i.Placed) > 0 }) {
 		r.problem("the containers that write volumes cannot reach this one; %s", addSocket)
 	}
-	if !in.Safety && len(r.overwritten()) > 0 {
+	if !in.Safety && !in.Fresh && len(r.overwritten()) > 0 {
 		r.warn("what is overwritten is not saved first, and cannot be brought back")
 	}
 }

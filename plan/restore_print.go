@@ -43,11 +43,17 @@ func (r *Restore) Print(out io.Writer) error {
 			line(w, 3, "%s", it.Volume.Space)
 		}
 	}
+	r.printBootstrap(w)
 	if len(r.Problems) == 0 {
-		r.printDowntime(w)
+		if r.Bootstrap == nil {
+			r.printDowntime(w)
+		}
 		heading(w, "in this order")
 		for i, op := range r.Operations {
 			line(w, 1, "%2d. %s", i+1, op)
+			if op.asks() {
+				line(w, 3, "$ %s", op.Command)
+			}
 		}
 	}
 	printList(w, "warnings", r.Warnings)
@@ -55,9 +61,32 @@ func (r *Restore) Print(out io.Writer) error {
 	return w.Flush()
 }
 
+func (r *Restore) printBootstrap(w *bufio.Writer) {
+	if r.Bootstrap == nil {
+		return
+	}
+	heading(w, "the project's own files, into "+visible(r.Bootstrap.Dir))
+	for _, f := range r.Bootstrap.Files {
+		how := ""
+		switch {
+		case f.Same:
+			how = "; it is there already"
+		case f.Elsewhere:
+			how = "; nothing is written where it was"
+		}
+		line(w, 1, "%s  (%s, was %s%s)", visible(f.Path), f.Role, visible(f.Source), how)
+	}
+	if len(r.Bootstrap.Files) == 0 {
+		line(w, 1, "none")
+	}
+	printList(w, "brought back before", r.Bootstrap.Done)
+}
+
 // effect says what the restore of the item does to what is there today.
 func (i RestoreItem) effect() string {
 	switch {
+	case i.Kind == manifest.Config && i.To == "":
+		return "as the files below"
 	case i.To != "" && i.Kind == manifest.Dump:
 		return "as files into " + visible(i.To)
 	case i.To != "":
@@ -128,6 +157,16 @@ func (o RestoreOperation) String() string {
 		s = "have " + o.Service + " run, and wait until it is ready"
 	case StartService:
 		s = "start " + o.Service
+	case WriteConfig:
+		s = "write the project's own files"
+	case AskToCopy:
+		s = "have you copy a file"
+	case AskToStart:
+		s = "have you start what is needed, and wait until " + strings.Join(append(o.Databases[:len(o.Databases):len(o.Databases)], o.Containers...), ", ") + " is there"
+	case RestoreInto:
+		s = "restore " + items
+	case AskToStartRest:
+		s = "have you start everything, and wait until it is healthy"
 	default:
 		s = string(o.Do)
 	}

@@ -62,6 +62,9 @@ func wanted(p compose.Project, item manifest.Item) compose.Volume {
 	if v.Labels == nil {
 		v.Labels = map[string]string{}
 	}
+	// Compose compares this one with its own file's, and offers to make a volume
+	// anew that differs; without it, it takes the volume as it is.
+	delete(v.Labels, compose.LabelConfigHash)
 	if !info.External && p.Name != compose.Standalone {
 		v.Labels[compose.LabelProject] = p.Name
 		v.Labels[compose.LabelVolume] = item.Name

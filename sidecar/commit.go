@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 
+	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/repository"
 )
@@ -55,6 +57,7 @@ func (r *run) manifest() *manifest.Manifest {
 		if len(s.Containers) > 0 {
 			ms.ImageID = s.Containers[0].ImageID
 		}
+		ms.Stopped = !slices.ContainsFunc(s.Containers, compose.Container.Running)
 		for _, d := range s.DependsOn {
 			ms.DependsOn = append(ms.DependsOn, d.Service)
 		}

@@ -55,6 +55,8 @@ type restore struct {
 	// unsettled says of items that are not known to be as they were what they
 	// are now, and what to do.
 	unsettled map[string]string
+	// restored is told of each item that is restored, at once; it may be nil.
+	restored func(RestoredItem)
 }
 
 // errUnsettled means that a restore was broken off and nobody can tell yet what
@@ -94,6 +96,9 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 		defer func() { err = errors.Join(err, release()) }()
 	}
 	d, v, err := a.prepareRestore(ctx, h)
+	if opt.Bootstrap != "" {
+		err = a.mountAdvice(h, err)
+	}
 	if v != nil {
 		defer func() {
 			err = errors.Join(err, v.close(ctx))
@@ -112,7 +117,9 @@ func (a *App) Restore(ctx context.Context, opt RestoreOptions) (report *RestoreR
 	}
 	r := a.newRestore(id, h, d, v, opt)
 	r.interrupted = found
-	r.journal = state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()}
+	if opt.Bootstrap != "" {
+		return r.report, (&bootstrap{restore: r}).do(ctx)
+	}
 	return r.report, r.do(ctx)
 }
 
@@ -121,7 +128,8 @@ func (a *App) newRestore(id string, h *host, d *discovery, v *vault, opt Restore
 		app: a, host: h, found: d, opt: opt, vault: v, id: id,
 		sources: map[string]*sourceItem{}, downAt: map[string]time.Time{}, dead: map[string]error{}, targets: map[string]dump.Facts{}, unsettled: map[string]string{}, inPlace: map[string]plan.InPlace{},
 		placements: map[string]dump.Placement{}, placed: map[string]*placedDump{}, proofs: map[string]dump.Proof{},
-		report: &RestoreReport{ID: id, Started: a.Now(), Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, LeftAlone: []string{}, Downtime: map[string]float64{}},
+		journal: state.Journal{Run: id, Container: h.selfID(), Project: h.project, Command: a.Command, Started: a.Now()},
+		report:  &RestoreReport{ID: id, Started: a.Now(), Project: h.project, DryRun: opt.DryRun, Items: []RestoredItem{}, Notes: []string{}, LeftAlone: []string{}, Downtime: map[string]float64{}},
 	}
 }
 
@@ -194,8 +202,13 @@ func (r *restore) decide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return r.decideUpon(ctx, sources, warnings, problems)
+}
+
+// decideUpon has the plan made for these items.
+func (r *restore) decideUpon(ctx context.Context, sources []plan.Source, warnings, problems []string) error {
 	in := plan.RestoreInput{
-		Project: r.found.project, Sources: sources, Undoes: r.undoesID(), At: r.opt.At, NoStop: r.opt.NoStop, Warnings: warnings, Safety: !r.opt.NoSafety,
+		Project: r.found.project, Sources: sources, Undoes: r.undoesID(), At: r.opt.At, NoStop: r.opt.NoStop, Warnings: warnings, Safety: !r.opt.NoSafety, Fresh: r.opt.Bootstrap != "",
 		ForeignUsers: map[string][]string{}, HasState: r.host.state != nil, HasSocket: r.host.hasSocket(),
 		HostPaths: r.app.Settings.HostPaths, Own: r.app.ownPaths(r.host),
 	}

@@ -26,6 +26,14 @@ type RestoreOptions struct {
 	// ToDir is a directory into which the items are written as files, in place
 	// of the project. Confirm is then asked only where it holds something.
 	ToDir string
+	// Bootstrap is a directory of the host, as an absolute path there: on a machine
+	// that has nothing of the project, everything comes back, and the project's
+	// own files into it. Patience is how long to wait each time for somebody to run
+	// a command that Ask was given. Of the options only Snapshot, At, NoSafety, DryRun,
+	// Wait and Confirm go with it.
+	Bootstrap string
+	Patience  time.Duration
+	Ask       func(Asked) error
 	// NoStop leaves the services running that use the files of Paths.
 	NoStop bool
 	// Globals gives existing roles the stored password and attributes too.
@@ -49,4 +57,11 @@ type RestoreOptions struct {
 	// Sure says that Confirm asks nobody: the first helper starts while the
 	// snapshot is verified, as it would sit idle where a person thinks.
 	Sure bool
+}
+
+// Asked is a command that somebody is asked to run on the host.
+type Asked struct {
+	Command string
+	// Then says what is waited for; empty: nothing is.
+	Then string
 }

@@ -78,6 +78,9 @@ func (a *App) noteItem(h *host, restore, key string, s state.ItemState) {
 
 func itemIs(restore, key string, s state.ItemState) func(*state.History) {
 	return func(hist *state.History) {
+		if s == state.ItemRestored { // which may be known only once it was recovered
+			hist.BootstrapHas(restore, key)
+		}
 		l := hist.LastRestore
 		if l == nil || l.Restore != restore || !slices.ContainsFunc(l.Items, func(it manifest.OverwrittenItem) bool { return it.Key == key }) {
 			return

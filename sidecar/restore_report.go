@@ -85,6 +85,9 @@ func (r *restore) left() string {
 	if r.plan.Dir != "" {
 		return "what there is of it in the directory is not whole"
 	}
+	if r.opt.Bootstrap != "" {
+		return "what there is of it is not whole; put right what failed and run the same command again, it goes on"
+	}
 	if r.opt.Rollback {
 		return "what was there before the rollback is in place; another one goes on with it"
 	}
@@ -120,6 +123,9 @@ func (r *restore) item(key string) (*RestoredItem, func(error)) {
 			}
 		} else {
 			r.note(key, state.ItemRestored)
+			if r.restored != nil {
+				r.restored(*out)
+			}
 			r.app.Log.Info().Str("item", key).Int64("bytes", out.Bytes).Int64("files", out.Files).Float64("seconds", out.Seconds).Msg("item restored")
 		}
 		r.app.progress().End(key, outcome)

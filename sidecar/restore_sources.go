@@ -237,7 +237,7 @@ func (r *restore) wanted(it manifest.Item) bool {
 	if !r.pathsOnly(it) {
 		return false
 	}
-	if it.Kind == manifest.Config && o.ToDir == "" {
+	if it.Kind == manifest.Config && o.ToDir == "" && o.Bootstrap == "" {
 		return false // people edit these files: they are given back, and never overwritten
 	}
 	if ofHost(it) && o.ToDir == "" {

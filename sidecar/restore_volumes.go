@@ -82,10 +82,10 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	req := r.restoreRequest(src)
 	// One that was made just now may be a directory of this host or of a server,
 	// by its options, and what that holds is in no safety snapshot.
-	req.MustBeEmpty = it.NewName != "" || it.Volume.Create
+	req.MustBeEmpty = it.NewName != "" || it.Volume.Create || r.opt.Bootstrap != "" && r.mayOutlive(it)
 	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, req)
-	if errors.Is(err, volume.ErrOccupied) && it.NewName == "" {
+	if errors.Is(err, volume.ErrOccupied) && it.NewName == "" && r.opt.Bootstrap == "" {
 		err = fmt.Errorf("%w: what it holds was there before the volume was made for this restore, and is not saved: restore again, which saves it first", err)
 	}
 	if err != nil {
@@ -97,6 +97,14 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	}
 	r.volumeDone()
 	return nil
+}
+
+// mayOutlive says of an item of a bootstrap whether it may go to a disk or a share
+// that has outlived the machine: what containers have mounted by then, and
+// volumes that are mounted from somewhere. The others were just made.
+func (r *restore) mayOutlive(it plan.RestoreItem) bool {
+	v := it.Volume.Spec
+	return r.plan.Bootstrap == nil || len(v.Options) > 0 || v.Driver != "" && v.Driver != "local"
 }
 
 // unused refuses a volume that somebody uses who was not there when the restore

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/plan"
 	"github.com/ripplebak/ripplebak/repository"
@@ -188,7 +189,7 @@ func (r *run) prepare() {
 			m.VolumeInfo = volumeInfo(it)
 		}
 		if it.Config != nil {
-			m.ConfigInfo = &manifest.ConfigInfo{WorkingDir: it.Config.WorkingDir, Files: []manifest.ConfigFile{}}
+			m.ConfigInfo = configInfo(it.Config)
 		}
 		res := &result{item: m}
 		r.results[it.Key] = res
@@ -199,6 +200,19 @@ func (r *run) prepare() {
 			r.fail(it.Key, errors.New(it.Broken))
 		}
 	}
+}
+
+func configInfo(c *plan.ConfigItem) *manifest.ConfigInfo {
+	info := &manifest.ConfigInfo{WorkingDir: c.WorkingDir, Files: []manifest.ConfigFile{}}
+	for _, f := range c.Sources {
+		switch {
+		case f.Role == compose.RoleCompose, f.Role == compose.RoleOverride:
+			info.Compose = append(info.Compose, f.Path)
+		case f.Role == compose.RoleEnv && !f.Optional:
+			info.Env = append(info.Env, f.Path)
+		}
+	}
+	return info
 }
 
 func volumeInfo(it plan.Item) *manifest.VolumeInfo {

@@ -45,7 +45,8 @@ type fixture struct {
 	repairing sidecar.RepairOptions
 	unlocking sidecar.UnlockOptions
 	restored  sidecar.RestoreOptions
-	unasked   bool // a restore finds nothing that has to be confirmed
+	ask       []sidecar.Asked // what a restore asks somebody to run
+	unasked   bool            // a restore finds nothing that has to be confirmed
 	changed   sidecar.KeyOptions
 	called    []string
 	keeping
@@ -79,6 +80,11 @@ func (f *fixture) Backup(ctx context.Context, opt sidecar.BackupOptions) (*sidec
 func (f *fixture) Restore(ctx context.Context, opt sidecar.RestoreOptions) (*sidecar.RestoreReport, error) {
 	f.restored = opt
 	f.restore.DryRun = opt.DryRun
+	for _, a := range f.ask {
+		if err := opt.Ask(a); err != nil {
+			return nil, err
+		}
+	}
 	if !opt.DryRun && !f.unasked {
 		if err := opt.Confirm(f.restore.Plan); err != nil {
 			return f.restore, err

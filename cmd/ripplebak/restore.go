@@ -15,6 +15,7 @@ func (p *program) restoreCommand() *cobra.Command {
 	var opt sidecar.RestoreOptions
 	var at string
 	var yes bool
+	var patience time.Duration
 	cmd := &cobra.Command{
 		Use:   "restore [SNAPSHOT]",
 		Short: "Bring the project back",
@@ -44,6 +45,10 @@ func (p *program) restoreCommand() *cobra.Command {
 			"It is a restore itself, with a safety snapshot of its own; twice undoes the undoing,\n" +
 			"unless the first was interrupted or failed for some item: then it goes on with the rest.\n" +
 			"A volume or database that was not there before is named, and stays.\n\n" +
+			"--bootstrap is for a machine that has nothing of the project, and no sidecar of it: the\n" +
+			"directory of the host gets the compose files and .env, volumes are made and filled,\n" +
+			"and what Compose has to do it asks you to run, in another terminal; it goes on when\n" +
+			"that is done. Nothing is overwritten. Interrupted, the same command goes on.\n\n" +
 			"--verify-all compares every file by content. Without it one whose size, times and\n" +
 			"inode are as recorded is not read, and damage below the filesystem stays.\n\n" +
 			repositoryCodes(),
@@ -55,7 +60,8 @@ func (p *program) restoreCommand() *cobra.Command {
 			"restore --volume uploads --path 2026/invoice.pdf latest", "one file, in its place",
 			"restore --database db/shop --yes latest", "one database, without asking",
 			"restore --rollback", "as it was before the last restore") +
-			"\n  # as files, on the bare binary\n  ripplebak restore --to-dir /srv/restored latest",
+			"\n  # as files, on the bare binary\n  ripplebak restore --to-dir /srv/restored latest" +
+			"\n  # on a new machine\n  docker run --rm -it -v /var/run/docker.sock:/var/run/docker.sock -v ripplebak-run:/run/ripplebak -v ripplebak:/var/lib/ripplebak -e ... ripplebak restore --project shop --bootstrap \"$PWD/shop\" latest",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if opt.Rollback {
 				return nil // which refuses them itself
@@ -75,6 +81,8 @@ func (p *program) restoreCommand() *cobra.Command {
 	f.StringVar(&opt.ToDatabase, "to-database", "", "restore the one --database as this new database, beside the old")
 	f.StringVar(&opt.ToVolume, "to-volume", "", "restore the one --volume into this new or empty `volume`")
 	f.StringVar(&opt.ToDir, "to-dir", "", "write the items as files into this `directory`, and leave the project alone")
+	f.StringVar(&opt.Bootstrap, "bootstrap", "", "bring the project back where there is nothing of it, its own files into this `directory` of the host")
+	f.DurationVar(&patience, "patience", time.Hour, "with --bootstrap, how long to wait each time until you have run what it asks for")
 	f.BoolVar(&opt.NoStop, "no-stop", false, "with --path, leave the services running that use the volume")
 	f.BoolVar(&opt.Globals, "globals", false, "give roles that exist the stored password and attributes, too")
 	f.BoolVar(&opt.Rollback, "rollback", false, "undo the last restore")
@@ -96,10 +104,13 @@ func (p *program) restoreCommand() *cobra.Command {
 		if opt.Snapshot, opt.At, err = s.restoreFrom(args, at); err != nil {
 			return &usageError{cmd, err}
 		}
+		if err := checkBootstrap(cmd, &opt); err != nil {
+			return &usageError{cmd, err}
+		}
 		if err := checkChoice(&opt); err != nil {
 			return &usageError{cmd, err}
 		}
-		overwrites := opt.Globals || opt.ToDatabase == "" && opt.ToVolume == "" && (opt.ToDir == "" || opt.KeepExtra)
+		overwrites := opt.Bootstrap == "" && (opt.Globals || opt.ToDatabase == "" && opt.ToVolume == "" && (opt.ToDir == "" || opt.KeepExtra))
 		if err := s.mayAsk(yes || opt.DryRun || !overwrites); err != nil {
 			return err
 		}
@@ -110,6 +121,9 @@ func (p *program) restoreCommand() *cobra.Command {
 		}
 		yes = yes || !overwrites
 		opt.Confirm, opt.Sure = s.confirm(ctx, yes), yes
+		if opt.Bootstrap != "" {
+			opt.Ask, opt.Patience = s.askToRun, patience
+		}
 		report, err := s.app.Restore(ctx, opt)
 		if report == nil || report.Plan == nil {
 			return err
@@ -139,7 +153,7 @@ func (s *session) restoreFrom(args []string, text string) (snapshot string, at t
 // checkGiven refuses places and times that are empty, as those of a variable
 // that was never set are: without them the restore would be another one.
 func checkGiven(cmd *cobra.Command) error {
-	for _, name := range []string{"at", "to-database", "to-volume", "to-dir"} {
+	for _, name := range []string{"at", "to-database", "to-volume", "to-dir", "bootstrap"} {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
 			return fmt.Errorf("--%s is empty", name)
 		}
@@ -156,9 +170,26 @@ func checkRollback(cmd *cobra.Command, opt *sidecar.RestoreOptions, args []strin
 	if len(args) > 0 {
 		return fmt.Errorf("--rollback finds the snapshot itself: leave out %s", args[0])
 	}
-	for _, name := range []string{"at", "service", "volume", "database", "path", "to-database", "to-volume", "to-dir", "no-stop", "globals", "keep-extra", "from"} {
+	for _, name := range []string{"at", "service", "volume", "database", "path", "to-database", "to-volume", "to-dir", "no-stop", "globals", "keep-extra", "from", "bootstrap"} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			return fmt.Errorf("--rollback undoes the last restore as a whole, from the repository: leave out --%s", name)
+		}
+	}
+	return nil
+}
+
+// checkBootstrap refuses what chooses a part, or another place: where there is
+// nothing yet, everything comes back.
+func checkBootstrap(cmd *cobra.Command, opt *sidecar.RestoreOptions) error {
+	if opt.Bootstrap == "" {
+		if cmd.Flags().Changed("patience") {
+			return errors.New("--patience is for --bootstrap")
+		}
+		return nil
+	}
+	for _, name := range []string{"service", "volume", "database", "path", "to-database", "to-volume", "to-dir", "no-stop", "globals", "keep-extra", "verify-all"} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--bootstrap brings everything back where there is nothing: leave out --%s", name)
 		}
 	}
 	return nil

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/ripplebak/ripplebak/sidecar"
 )
 
 func TestRestoreOptions(t *testing.T) {
@@ -91,5 +94,38 @@ func TestRollbackChoosesByItself(t *testing.T) {
 	f = fixed()
 	if r := run(t, f, "restore", "--rollback"); r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "--yes") {
 		t.Errorf("nobody was there to be asked: code %d, called %q, error %q", r.code, f.called, r.stderr)
+	}
+}
+
+// TestBootstrapAsksForCommandsOnly: there is nothing that could be overwritten.
+func TestBootstrapAsksForCommandsOnly(t *testing.T) {
+	f := fixed()
+	f.ask = []sidecar.Asked{{Command: "install a b"}, {Command: "cd /srv/shop && docker compose up -d db", Then: "It goes on when db is ready."}}
+	r := run(t, f, "restore", "--project", "shop", "--bootstrap", "/srv/shop", "--patience", "5m", "latest")
+	if o := f.restored; r.code != 0 || o.Bootstrap != "/srv/shop" || o.Patience != 5*time.Minute || o.Ask == nil {
+		t.Errorf("code %d, options %+v, error %q", r.code, o, r.stderr)
+	}
+	if want := "\nRun this on the host, in another terminal:\n\n    cd /srv/shop && docker compose up -d db\n\nIt goes on when db is ready.\n"; !strings.Contains(r.out, want) {
+		t.Errorf("it printed\n%s", r.out)
+	}
+	f = fixed()
+	f.ask = []sidecar.Asked{{Command: "docker compose up -d"}}
+	r = run(t, f, "restore", "--bootstrap", "/srv/shop", "--json", "latest")
+	if r.code != 0 || strings.Contains(r.out, "compose up") || !strings.Contains(r.stderr, `"host_command":"docker compose up -d"`) {
+		t.Errorf("code %d, output %q, error %q", r.code, r.out, r.stderr)
+	}
+	for _, args := range [][]string{{"--service", "x"}, {"--volume", "x"}, {"--database", "x/y"}, {"--path", "x"}, {"--to-dir", "/x"}, {"--to-volume", "x"},
+		{"--to-database", "x"}, {"--globals"}, {"--keep-extra"}, {"--no-stop"}, {"--verify-all"}} {
+		f := fixed()
+		r := run(t, f, append([]string{"restore", "--bootstrap", "/srv/shop", "latest"}, args...)...)
+		if r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, "leave out "+args[0]) {
+			t.Errorf("%q: code %d, called %q, error %q", args, r.code, f.called, r.stderr)
+		}
+	}
+	for want, args := range map[string][]string{"--bootstrap is empty": {"--bootstrap="}, "--project is empty": {"--project="}, "--patience is for": {"--patience", "1m", "--yes"}} {
+		f := fixed()
+		if r := run(t, f, append([]string{"restore", "latest"}, args...)...); r.code != exitFailed || len(f.called) > 0 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%q: code %d, called %q, error %q", args, r.code, f.called, r.stderr)
+		}
 	}
 }

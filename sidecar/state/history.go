@@ -25,6 +25,8 @@ type History struct {
 	Copies map[string]CopyHistory `json:"copies,omitempty"`
 	// Check is what checks of the repository left.
 	Check CheckHistory `json:"check,omitzero"`
+	// Bootstraps are those that have not come to their end, by project.
+	Bootstraps map[string]Bootstrap `json:"bootstraps,omitempty"`
 	// Lost says that an earlier record could not be read, and with it which
 	// repository this sidecar has seen; it is no more once one is seen again.
 	Lost bool `json:"lost,omitempty"`
