@@ -36,7 +36,7 @@ func TestBareHostFromNothing(t *testing.T) {
 	}
 	l.wantBack()
 	l.wantNoWarning(said.stderr)
-	want := []string{"install -b -D -m 0644 " + l.dir + "/ripplebak-elsewhere" + l.outside + " " + l.outside,
+	want := []string{"install --backup=numbered -D -m 0644 " + l.dir + "/ripplebak-elsewhere" + l.outside + " " + l.outside,
 		"cd " + l.dir + " && mkdir -p ./media && docker compose up --no-start && docker compose up -d cache db",
 		"cd " + l.dir + " && docker compose up -d app cache db extra"}
 	if strings.Join(said.lines, "\n") != strings.Join(want, "\n") {

@@ -161,7 +161,7 @@ func dataKeys(sources []Source) []string {
 // which nobody knows before there is a container; a volume whose password no
 // backup holds is made by Compose, which has it.
 func (b *bootstrapBuilder) add(s Source) {
-	if b.in.Done[s.Item.Key()] && s.Item.Kind != manifest.Config {
+	if b.in.Done[s.Item.Key()] && s.Item.Kind != manifest.Config && !b.lost(s.Item) {
 		b.r.Bootstrap.Done = append(b.r.Bootstrap.Done, s.Item.Key())
 		return
 	}
@@ -188,6 +188,20 @@ func (b *bootstrapBuilder) add(s Source) {
 	b.r.Items = append(b.r.Items, it)
 }
 
+// lost says whether what an earlier run has brought back of an item is gone again:
+// somebody has removed its volume since, or that of its database.
+func (b *bootstrapBuilder) lost(it manifest.Item) bool {
+	switch {
+	case it.Kind == manifest.Volume && it.VolumeInfo != nil:
+		_, found := b.in.Found[wanted(b.in.Project, it).Name]
+		return !found && !b.has(it.Name)
+	case it.DumpInfo != nil:
+		s, _ := b.in.Project.Service(it.Service)
+		return len(s.Containers) == 0 && slices.ContainsFunc(it.DumpInfo.Volumes, func(key string) bool { return !b.has(key) })
+	}
+	return false
+}
+
 func (b *bootstrapBuilder) has(key string) bool {
 	v, ok := b.in.Project.Volume(key)
 	return ok && v.Exists
@@ -206,7 +220,8 @@ func (b *bootstrapBuilder) checkRunning(it RestoreItem) {
 func (b *bootstrapBuilder) op(op RestoreOperation) { b.r.Operations = append(b.r.Operations, op) }
 
 // files puts the project's own files into the directory. Where one is in the
-// way, none is written.
+// way, none is written, unless an earlier run has written them all: then somebody
+// has fitted it to this machine.
 func (b *bootstrapBuilder) files() {
 	item := manifest.Key(manifest.Config, "", "")
 	if _, ok := b.r.Item(item); !ok {
@@ -214,7 +229,11 @@ func (b *bootstrapBuilder) files() {
 		return
 	}
 	for _, f := range b.in.Files {
-		if f.InTheWay != "" {
+		switch {
+		case f.InTheWay == "":
+		case b.in.Done[item]:
+			b.r.warn("%s %s: it was written by an earlier run of this, and stays as it is now", path.Join(b.in.Dir, f.Path), f.InTheWay)
+		default:
 			b.r.problem("%s %s: move it away, or name another directory", path.Join(b.in.Dir, f.Path), f.InTheWay)
 		}
 	}
@@ -240,19 +259,44 @@ func (b *bootstrapBuilder) containers() {
 		if f.Elsewhere {
 			b.op(RestoreOperation{
 				Do: AskToCopy, Cause: "it was outside of the project's directory, where nothing is written",
-				Command: fmt.Sprintf("install -b -D -m %04o %s %s", f.Mode, manifest.ShellWord(path.Join(b.in.Dir, f.Path)), manifest.ShellWord(f.Source)),
+				Command: fmt.Sprintf("install --backup=numbered -D -m %04o %s %s", f.Mode, manifest.ShellWord(path.Join(b.in.Dir, f.Path)), manifest.ShellWord(f.Source)),
 			})
 		}
 	}
 	if len(b.late) == 0 {
 		return
 	}
+	if !slices.ContainsFunc(b.late, b.ofServer) {
+		b.into(b.late)
+		return
+	}
+	var dumps, mounts []RestoreItem
+	for _, it := range b.late {
+		if it.Kind == manifest.Dump {
+			dumps = append(dumps, it)
+		} else {
+			mounts = append(mounts, it)
+		}
+	}
+	b.into(mounts)
+	b.into(dumps)
+}
+
+// ofServer says whether an item is a bind of a service whose server takes a dump:
+// its configuration, without which it may not start, and in the place of whose
+// file Docker would make a directory.
+func (b *bootstrapBuilder) ofServer(it RestoreItem) bool {
+	return it.Kind == manifest.Bind && slices.ContainsFunc(b.late, func(d RestoreItem) bool { return b.serves(d) && d.Service == it.Service })
+}
+
+// into restores items that need containers.
+func (b *bootstrapBuilder) into(items []RestoreItem) {
 	var keys, databases, owners, dirs []string
 	create := false
-	for _, it := range b.late {
+	for _, it := range items {
 		keys = append(keys, it.Key)
-		if it.Kind == manifest.Bind {
-			dirs = append(dirs, b.hostDir(it))
+		if dir := b.hostDir(it); dir != "" {
+			dirs = appendOnce(dirs, dir)
 		}
 		switch {
 		case b.serves(it):
@@ -323,12 +367,22 @@ func (b *bootstrapBuilder) profiled(services []string) []string {
 	return nil
 }
 
-// hostDir is where a bind was on the host: below the project's directory, where
-// it is below the new one.
+// hostDir is the directory that has to be there for a bind: where it was on the
+// host, or, of a file, the one that it was in. What was below the project's
+// directory is below the new one. Empty: none.
 func (b *bootstrapBuilder) hostDir(it RestoreItem) string {
+	if it.Kind != manifest.Bind {
+		return ""
+	}
 	was := it.Source.Item.VolumeInfo.HostPath
+	if fileOf(it.Source.Item) != "" {
+		was = path.Dir(was)
+	}
 	for _, s := range b.in.Sources {
 		if info := s.Item.ConfigInfo; info != nil {
+			if was == path.Clean(info.WorkingDir) {
+				return ""
+			}
 			if below, ok := strings.CutPrefix(was, strings.TrimSuffix(info.WorkingDir, "/")+"/"); ok {
 				return "./" + below
 			}

@@ -121,9 +121,59 @@ func TestBootstrapTouchesNothingThatIsThere(t *testing.T) {
 	r := MakeBootstrap(in)
 	wantLine(t, "problem", r.Problems, "/root/my shop/compose.yaml", "has another content there", "move it away")
 	wantLine(t, "problem", r.Problems, "volume shop_files")
-	if got, want := commandOf(r, AskToCopy), `install -b -D -m 0640 '/root/my shop/elsewhere/etc/app'\''s.env' '/etc/app'\''s.env'`; got != want {
+	if got, want := commandOf(r, AskToCopy), `install --backup=numbered -D -m 0640 '/root/my shop/elsewhere/etc/app'\''s.env' '/etc/app'\''s.env'`; got != want {
 		t.Errorf("the file is copied with %q, want %q", got, want)
 	}
+}
+
+// TestBootstrapRestoresAgainWhatIsGone: what an earlier run has noted counts for
+// nothing where somebody has removed the volume since.
+func TestBootstrapRestoresAgainWhatIsGone(t *testing.T) {
+	in := nothing(t, configSource(), volumeSource("shop", "files"), volumeSource("shop", "more"), dumpSource("db", "shop", "pg"))
+	in.Begun, in.Done = true, map[string]bool{"volume files": true, "volume more": true, "dump db/shop": true}
+	in.Project = world{name: "shop", volumes: map[string]map[string]string{"more": nil}}.project(t)
+	r := MakeBootstrap(in)
+	wantRestore(t, r, "write-config config", "create-volume volume files", "restore-volume volume files", "ask-to-start-databases ", "restore-into-containers dump db/shop", "ask-to-start-all ")
+	if got := strings.Join(r.Bootstrap.Done, ", "); got != "volume more" {
+		t.Errorf("done are %q", got)
+	}
+	in.Found = map[string]compose.Volume{"shop_files": {Name: "shop_files", Exists: true}}
+	in.Project = world{name: "shop", services: []svc{{name: "db", mounts: []string{"pg:/pg"}}}, volumes: map[string]map[string]string{"more": nil}}.project(t)
+	if r := MakeBootstrap(in); len(r.Bootstrap.Done) != 3 {
+		t.Errorf("what is there is restored again: done are only %q", r.Bootstrap.Done)
+	}
+}
+
+// TestBootstrapLeavesFilesThatWereFitted: once they were all written, a file that
+// differs is somebody's change, and not in the way.
+func TestBootstrapLeavesFilesThatWereFitted(t *testing.T) {
+	in := nothing(t, configSource(), volumeSource("shop", "files"))
+	in.Files = []BootstrapFile{{Path: ".env", Source: "/srv/shop/.env", InTheWay: "has another content there"}}
+	in.Begun, in.Done = true, map[string]bool{"config": true}
+	r := MakeBootstrap(in)
+	wantNone(t, "problems", r.Problems)
+	wantLine(t, "warning", r.Warnings, "/root/my shop/.env", "has another content there", "stays as it is")
+	in.Done = nil
+	wantLine(t, "problem", MakeBootstrap(in).Problems, "/root/my shop/.env", "move it away")
+}
+
+// TestBootstrapBringsAServerItsFilesFirst: a server may not start without them,
+// and where a single file is missing Docker makes a directory.
+func TestBootstrapBringsAServerItsFilesFirst(t *testing.T) {
+	conf, own := bindSource("db", "/etc/pg.conf"), bindSource("app", "/app.conf")
+	conf.Item.VolumeInfo = &manifest.VolumeInfo{HostPath: "/srv/shop/conf/pg.conf", File: "pg.conf"}
+	own.Item.VolumeInfo = &manifest.VolumeInfo{HostPath: "/srv/shop/app.conf", File: "app.conf"}
+	r := MakeBootstrap(nothing(t, configSource(), conf, own, dumpSource("db", "shop", "pg")))
+	wantRestore(t, r, "write-config config", "ask-to-start-databases ", "restore-into-containers bind db:/etc/pg.conf, bind app:/app.conf",
+		"ask-to-start-databases ", "restore-into-containers dump db/shop", "ask-to-start-all ")
+	if got := r.Operations[1].Command; got != "cd '/root/my shop' && mkdir -p ./conf && docker compose up --no-start" {
+		t.Errorf("the containers are made with %q", got)
+	}
+	if got := r.Operations[3].Command; got != "cd '/root/my shop' && docker compose up -d db" {
+		t.Errorf("the database is started with %q", got)
+	}
+	r = MakeBootstrap(nothing(t, configSource(), own, dumpSource("db", "shop", "pg")))
+	wantRestore(t, r, "write-config config", "ask-to-start-databases ", "restore-into-containers bind app:/app.conf, dump db/shop", "ask-to-start-all ")
 }
 
 func TestBootstrapWithoutFilesOrImages(t *testing.T) {

@@ -238,6 +238,8 @@ func (b *bootstrap) writeConfig(ctx context.Context, op plan.RestoreOperation) e
 	placed, err := b.config.place(ctx, b, true)
 	for i, f := range placed {
 		switch {
+		case f.Why != "" && b.done()[item.Key]:
+			item.Notes = append(item.Notes, fmt.Sprintf("%s %s: it stays as it is", path.Join(b.dir, f.Path), f.Why))
 		case f.Why != "":
 			err = errors.Join(err, fmt.Errorf("%s %s: move it away and run the same command again", path.Join(b.dir, f.Path), f.Why))
 		case f.Same:

@@ -113,7 +113,7 @@ func TestBootstrapBringsBackWhatIsGone(t *testing.T) {
 		t.Fatalf("%v, %+v", err, report)
 	}
 	want := []string{
-		"install -b -D -m 0640 " + dir + "/ripplebak-elsewhere" + s.path("etc", "shared.env") + " " + s.path("etc", "shared.env"),
+		"install --backup=numbered -D -m 0640 " + dir + "/ripplebak-elsewhere" + s.path("etc", "shared.env") + " " + s.path("etc", "shared.env"),
 		"cd " + dir + " && mkdir -p ./media && docker compose up --no-start", "cd " + dir + " && docker compose up -d",
 	}
 	if !slices.Equal(*asked, want) {
@@ -223,6 +223,94 @@ func TestBootstrapLeavesWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantFile("uploaded", "new", "media", "a")
+}
+
+// TestBootstrapEmptiesNoVolume: one that an earlier run has made, and that somebody
+// has written to since, is left alone.
+func TestBootstrapEmptiesNoVolume(t *testing.T) {
+	s := gone(t)
+	interrupted := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	hit := s.crashAt("mid-restore", func() { cancel(interrupted) })
+	opt := RestoreOptions{Snapshot: "latest", Bootstrap: s.path("new")}
+	opt.Ask, _ = s.person(opt.Bootstrap)
+	if _, err := s.app.Restore(ctx, opt); !errors.Is(err, interrupted) || !hit() {
+		t.Fatal(err)
+	}
+	s.hostFile("worked", "volumes", "shop_data", "mine")
+	report, err := s.app.Restore(t.Context(), opt)
+	if !errors.Is(err, ErrRestoreFailed) || !slices.ContainsFunc(report.Items, func(it RestoredItem) bool {
+		return it.Key == "volume data" && strings.Contains(it.Error, `it holds "mine"`) && strings.Contains(it.Error, "move it away")
+	}) {
+		t.Errorf("%v, %+v", err, report)
+	}
+	s.wantFile("worked", "volumes", "shop_data", "mine")
+	if err := os.Remove(s.path("volumes", "shop_data", "mine")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.app.Restore(t.Context(), opt); err != nil {
+		t.Fatal(err)
+	}
+	s.wantFile("content of data", "volumes", "shop_data", "file")
+}
+
+// TestBootstrapLeavesAChangedFile: between two runs somebody fits the project's
+// own files to the new machine.
+func TestBootstrapLeavesAChangedFile(t *testing.T) {
+	s := gone(t)
+	interrupted := errors.New("interrupted")
+	opt := RestoreOptions{Snapshot: "latest", Bootstrap: s.path("new"), Ask: func(Asked) error { return interrupted }}
+	if _, err := s.app.Restore(t.Context(), opt); !errors.Is(err, interrupted) {
+		t.Fatal(err)
+	}
+	s.hostFile("PASSWORD=other\n", "new", ".env")
+	opt.Ask, _ = s.person(opt.Bootstrap)
+	report, err := s.app.Restore(t.Context(), opt)
+	if err != nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	wantText(t, report.Plan.Warnings, "new/.env has another content there")
+	wantText(t, report.Items[0].Notes, "stays as it is")
+	s.wantFile("PASSWORD=other\n", "new", ".env")
+}
+
+// TestBootstrapOfASingleFile: it comes back beside the project's own files, and
+// never over a file that is there.
+func TestBootstrapOfASingleFile(t *testing.T) {
+	s := newShop(t)
+	s.hostFile("name: shop\nservices: {app: {image: img}}\n", "project", "compose.yaml")
+	s.hostFile("port=1\n", "project", "app.conf")
+	start := func(dir string, labels map[string]string) {
+		labels[compose.LabelProject], labels[compose.LabelService], labels[compose.LabelNumber], labels[compose.LabelOneOff] = "shop", "app", "1", "False"
+		s.f.AddContainer(dockertest.Container{Name: "shop-app-1", Image: "img", ImageID: "img", Labels: labels, Mounts: []dockertest.Mount{{Bind: dir + "/app.conf", Target: "/app.conf"}}})
+	}
+	labels := s.configLabels("compose.yaml")
+	labels["ripplebak.binds"] = "/app.conf"
+	start(s.path("project"), labels)
+	if report, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || len(report.Items) != 2 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	s.lose()
+	dir := s.path("new")
+	asked := 0
+	opt := RestoreOptions{Snapshot: "latest", Bootstrap: dir, Ask: func(Asked) error {
+		if asked++; asked == 1 {
+			start(dir, map[string]string{})
+			s.hostFile("port=2\n", "new", "app.conf")
+		}
+		return nil
+	}}
+	if report, err := s.app.Restore(t.Context(), opt); !errors.Is(err, ErrRestoreFailed) || !strings.Contains(report.Items[1].Error, "app.conf is there already") {
+		t.Errorf("%v, %+v", err, report)
+	}
+	s.wantFile("port=2\n", "new", "app.conf")
+	if err := os.Remove(dir + "/app.conf"); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := s.app.Restore(t.Context(), opt); err != nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	s.wantFile("port=1\n", "new", "app.conf")
 }
 
 func TestBootstrapWaitsNoLongerThanItMay(t *testing.T) {

@@ -61,6 +61,10 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 			return err
 		}
 	}
+	empty, err := r.mustBeEmpty(it)
+	if err != nil {
+		return err
+	}
 	if err := r.noteItemBegun(key); err != nil {
 		return err
 	}
@@ -82,10 +86,14 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	req := r.restoreRequest(src)
 	// One that was made just now may be a directory of this host or of a server,
 	// by its options, and what that holds is in no safety snapshot.
-	req.MustBeEmpty = it.NewName != "" || it.Volume.Create || r.opt.Bootstrap != "" && r.mayOutlive(it)
+	req.MustBeEmpty = empty
 	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, req)
-	if errors.Is(err, volume.ErrOccupied) && it.NewName == "" && r.opt.Bootstrap == "" {
+	switch {
+	case !errors.Is(err, volume.ErrOccupied) || it.NewName != "":
+	case r.opt.Bootstrap != "":
+		err = fmt.Errorf("%w, and what is in %s is not written over: move it away, or remove it if nobody needs it", err, it.Volume.Docker)
+	default:
 		err = fmt.Errorf("%w: what it holds was there before the volume was made for this restore, and is not saved: restore again, which saves it first", err)
 	}
 	if err != nil {
@@ -99,12 +107,17 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	return nil
 }
 
-// mayOutlive says of an item of a bootstrap whether it may go to a disk or a share
-// that has outlived the machine: what containers have mounted by then, and
-// volumes that are mounted from somewhere. The others were just made.
-func (r *restore) mayOutlive(it plan.RestoreItem) bool {
-	v := it.Volume.Spec
-	return r.plan.Bootstrap == nil || len(v.Options) > 0 || v.Driver != "" && v.Driver != "local"
+// mustBeEmpty says whether an item may only go where nothing is. A bootstrap saves
+// nothing before: also a volume that an earlier run of it has made may hold what
+// somebody has written since. Of a file's directory it is only the file that counts.
+func (r *restore) mustBeEmpty(it plan.RestoreItem) (bool, error) {
+	if r.opt.Bootstrap == "" || it.Volume.Dir == "" {
+		return it.NewName != "" || it.Volume.Create || r.opt.Bootstrap != "", nil
+	}
+	if !it.Volume.New {
+		return false, fmt.Errorf("%s is there already, and is not written over: move it away", it.Volume.Docker)
+	}
+	return false, nil
 }
 
 // unused refuses a volume that somebody uses who was not there when the restore
