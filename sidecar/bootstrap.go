@@ -249,6 +249,9 @@ func (b *bootstrap) restoreInto(ctx context.Context, op plan.RestoreOperation) e
 	}
 	r := b.app.newRestore(b.id, b.host, d, b.vault, opt)
 	r.restored = b.noteRestored
+	if b.config != nil {
+		r.own = b.config.places(b.dir)
+	}
 	var sources []plan.Source
 	for _, s := range b.chosen {
 		if key := s.Item.Key(); slices.Contains(op.Items, key) {

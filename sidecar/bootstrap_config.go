@@ -151,6 +151,19 @@ func (c *ownFiles) pathOf(source string) string {
 	return source
 }
 
+// places are the paths of the host at which the files are by the time that there
+// are containers.
+func (c *ownFiles) places(dir string) []string {
+	var out []string
+	for _, f := range c.files {
+		out = append(out, path.Join(dir, f.file.Path))
+		if f.elsewhere {
+			out = append(out, f.was.Source)
+		}
+	}
+	return out
+}
+
 // compose is the beginning of each command of Compose: what it finds out by
 // itself is left out.
 func (c *ownFiles) compose(project, dir string) []string {

@@ -313,6 +313,51 @@ func TestBootstrapOfASingleFile(t *testing.T) {
 	s.wantFile("port=1\n", "new", "app.conf")
 }
 
+// TestBootstrapFillsADirectoryWithOwnFiles: what was put there as the project's
+// own is not in the way of a bind, and stays as somebody has fitted it.
+func TestBootstrapFillsADirectoryWithOwnFiles(t *testing.T) {
+	s := newShop(t)
+	s.hostFile("name: shop\nservices: {app: {image: img, env_file: [conf/env/app.env]}}\n", "project", "compose.yaml")
+	s.hostFile("A=1\n", "project", "conf", "env", "app.env")
+	s.hostFile("port=1\n", "project", "conf", "app.conf")
+	start := func(dir string, labels map[string]string) {
+		labels[compose.LabelProject], labels[compose.LabelService], labels[compose.LabelNumber], labels[compose.LabelOneOff] = "shop", "app", "1", "False"
+		s.f.AddContainer(dockertest.Container{Name: "shop-app-1", Image: "img", ImageID: "img", Labels: labels, Mounts: []dockertest.Mount{
+			{Bind: dir + "/conf", Target: "/conf"}, {Bind: dir + "/conf/env/app.env", Target: "/app.env"},
+		}})
+	}
+	labels := s.configLabels("compose.yaml")
+	labels["ripplebak.binds"] = "all"
+	start(s.path("project"), labels)
+	if report, err := s.app.Backup(t.Context(), BackupOptions{}); err != nil || len(report.Items) != 3 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	s.lose()
+	dir := s.path("new")
+	asked := 0
+	opt := RestoreOptions{Snapshot: "latest", Bootstrap: dir, Ask: func(Asked) error {
+		if asked++; asked == 1 {
+			s.hostFile("A=2\n", "new", "conf", "env", "app.env")
+			s.hostFile("not ours", "new", "conf", "env", "other")
+			start(dir, map[string]string{})
+		}
+		return nil
+	}}
+	report, err := s.app.Restore(t.Context(), opt)
+	if !errors.Is(err, ErrRestoreFailed) || !slices.ContainsFunc(report.Items, func(it RestoredItem) bool { return strings.Contains(it.Error, `it holds "env/other"`) }) {
+		t.Errorf("%v, %+v", err, report)
+	}
+	s.wantFile("not ours", "new", "conf", "env", "other")
+	if err := os.Remove(dir + "/conf/env/other"); err != nil {
+		t.Fatal(err)
+	}
+	if report, err = s.app.Restore(t.Context(), opt); err != nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	s.wantFile("port=1\n", "new", "conf", "app.conf")
+	s.wantFile("A=2\n", "new", "conf", "env", "app.env")
+}
+
 func TestBootstrapWaitsNoLongerThanItMay(t *testing.T) {
 	s := gone(t)
 	opt := RestoreOptions{Snapshot: "latest", Bootstrap: s.path("new"), Patience: time.Millisecond, Ask: func(Asked) error { return nil }}

@@ -55,6 +55,9 @@ type restore struct {
 	// unsettled says of items that are not known to be as they were what they
 	// are now, and what to do.
 	unsettled map[string]string
+	// own are the project's own files, as paths of the host, which a bootstrap has
+	// put there before.
+	own []string
 	// restored is told of each item that is restored, at once; it may be nil.
 	restored func(RestoredItem)
 }

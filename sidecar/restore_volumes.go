@@ -61,6 +61,10 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 			return err
 		}
 	}
+	if it.Volume.Dir != "" && slices.Contains(r.own, it.Volume.Docker) {
+		out.Notes = append(out.Notes, it.Volume.Docker+" is one of the project's own files, and came back with these")
+		return nil
+	}
 	empty, err := r.mustBeEmpty(it)
 	if err != nil {
 		return err
@@ -87,6 +91,11 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 	// One that was made just now may be a directory of this host or of a server,
 	// by its options, and what that holds is in no safety snapshot.
 	req.MustBeEmpty = empty
+	for _, own := range r.own {
+		if below, ok := strings.CutPrefix(own, it.Volume.Docker+"/"); ok && it.Kind == manifest.Bind {
+			req.Kept = append(req.Kept, below)
+		}
+	}
 	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, r.vault.repo, src.node, c.peer, req)
 	switch {

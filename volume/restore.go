@@ -68,8 +68,10 @@ type RestoreRequest struct {
 	// VerifyAll compares every file by content, also those that look untouched:
 	// damage below the filesystem leaves size, times and inode as they were.
 	VerifyAll bool
-	// MustBeEmpty refuses a volume that holds anything but lost+found.
+	// MustBeEmpty refuses a volume that holds anything but lost+found and the
+	// files of Kept, which are never touched.
 	MustBeEmpty bool
+	Kept        []string
 	// Lenient leaves out what whoever restores has no right to set: owners of
 	// others, and devices. A warning says so.
 	Lenient bool

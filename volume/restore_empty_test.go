@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"testing"
 )
@@ -124,4 +125,26 @@ func TestHostileEmpty(t *testing.T) {
 		sameTree(t, twin, dst)
 		noStaging(t, dst)
 	}
+}
+
+// TestKeptFilesAreNotInTheWay: where nothing may be, some files may, and are not
+// touched; what is beside them is in the way at any depth, and links lead nowhere.
+func TestKeptFilesAreNotInTheWay(t *testing.T) {
+	src := t.TempDir()
+	sh(t, src, `mkdir -p a/b lost+found; echo old >a/b/own; echo data >a/b/data; echo top >top`)
+	keep := func(req *RestoreRequest) { req.MustBeEmpty, req.Kept = true, []string{"a/b/own", "mine"} }
+	for _, there := range []string{`echo x >a/b/x`, `mkdir a/x`, `echo x >ab`, `rm -r a; ln -s / a`, `rm -r a; mkfifo a`} {
+		dst, twin := t.TempDir(), t.TempDir()
+		sh(t, dst, `mkdir -p a/b lost+found; echo mine >a/b/own; `+there)
+		copyTree(t, dst, twin)
+		if _, err := restoreInto(t, dst, snapshotOf(t, src), keep); !errors.Is(err, ErrOccupied) {
+			t.Errorf("%s: %v", there, err)
+		}
+		sameTree(t, twin, dst)
+	}
+	dst := t.TempDir()
+	sh(t, dst, `mkdir -p a/b; echo mine >a/b/own; echo mine >mine`)
+	mustRestore(t, dst, snapshotOf(t, src), keep)
+	sh(t, dst, `[ "$(cat a/b/own mine a/b/data top)" = "$(printf 'mine\nmine\ndata\ntop')" ]`)
+	noStaging(t, dst)
 }

@@ -2,7 +2,10 @@ package volume
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // scope is the part of a volume that a restore is about: paths, each with all
@@ -94,13 +97,32 @@ func checkEmpty(r *root, req RestoreRequest) error {
 	if !req.MustBeEmpty {
 		return nil
 	}
-	names, err := listAgain(r.fd)
+	return emptyBut(r, r.fd, "", req.Kept)
+}
+
+// emptyBut refuses a directory that holds anything but these files.
+func emptyBut(r *root, fd int, dir string, kept []string) error {
+	names, err := listAgain(fd)
 	if err != nil {
 		return fmt.Errorf("list the volume: %w", err)
 	}
 	for _, n := range names {
-		if name := n.text(); name != "lost+found" {
-			return fmt.Errorf("%w: it holds %.100q", ErrOccupied, name)
+		name := strings.Clone(n.text())
+		path := joinPath(dir, name)
+		switch {
+		case path == "lost+found", slices.Contains(kept, path):
+			continue
+		case !slices.ContainsFunc(kept, func(k string) bool { return strings.HasPrefix(k, path+"/") }):
+			return fmt.Errorf("%w: it holds %.100q", ErrOccupied, path)
+		}
+		below, err := r.openDir(fd, name)
+		if err != nil {
+			return fmt.Errorf("%w: it holds %.100q: %w", ErrOccupied, path, err)
+		}
+		err = emptyBut(r, below, path, kept)
+		unix.Close(below) // only a handle
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ type protector struct {
 	globs  excluder
 	paths  []string // could not be read at backup
 	mounts []string
+	kept   []string // what the request names as not its own
 }
 
 func newProtector(req RestoreRequest) (*protector, error) {
@@ -19,7 +20,7 @@ func newProtector(req RestoreRequest) (*protector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &protector{globs: globs, paths: req.ProtectedPaths}, nil
+	return &protector{globs: globs, paths: req.ProtectedPaths, kept: req.Kept}, nil
 }
 
 // covers says whether what lies at path is left alone, with all below it. It
@@ -41,6 +42,8 @@ func (p *protector) why(path string) string {
 		return stagingDir
 	case within(path, p.mounts):
 		return "a mount point"
+	case within(path, p.kept):
+		return "one of the project's own files"
 	case within(path, p.paths):
 		return "could not be read when it was saved"
 	case p.globs.match(path):
@@ -65,7 +68,7 @@ func (p *protector) mayCoverBelow(path string) bool {
 	if len(p.globs) > 0 {
 		return true
 	}
-	for _, own := range slices.Concat(p.paths, p.mounts) {
+	for _, own := range slices.Concat(p.paths, p.mounts, p.kept) {
 		if isAtOrBelow(own, path) {
 			return true
 		}
