@@ -27,6 +27,8 @@ type BackupOptions struct {
 
 	// due leaves out what follows none of these schedules (plan.Input.Due).
 	due []string
+	// later gets the copying that follows the run, to be done when nothing is due.
+	later func(copyUntil)
 }
 
 // BackupReport says what a backup did.
@@ -56,6 +58,7 @@ type BackupReport struct {
 	part    bool     // it was limited to services that somebody named
 	due     []string // the schedules that it was for, where it left out others
 	changed []string // keys of items that have changed suddenly
+	held    []string // why nothing must be removed after it, by what items and schedules say
 }
 
 // Backup saves the project and commits a snapshot. Errors: ErrProblems before
@@ -68,8 +71,12 @@ func (a *App) Backup(ctx context.Context, opt BackupOptions) (report *BackupRepo
 	}
 	defer func() { err = errors.Join(err, h.engine.Close()) }()
 	report, err = a.backUp(ctx, h, opt)
-	if report != nil && report.Snapshot != "" && ctx.Err() == nil {
+	switch {
+	case report == nil || report.Snapshot == "" || ctx.Err() != nil:
+	case opt.later == nil:
 		a.copyAfterRun(ctx, h, opt, report, err) // nothing is held any more
+	case len(a.Settings.Copies) > 0:
+		opt.later(a.copyingAfter(opt, report, err))
 	}
 	return report, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ripplebak/ripplebak/sidecar/settings"
 	"github.com/ripplebak/ripplebak/sidecar/state"
@@ -47,6 +48,25 @@ func (a *App) copyAfterRun(ctx context.Context, h *host, opt BackupOptions, repo
 	}
 }
 
+// copyUntil copies until the time has come.
+type copyUntil func(ctx context.Context, until time.Time)
+
+// copyingAfter is copyAfterRun for another time.
+func (a *App) copyingAfter(opt BackupOptions, report *BackupReport, backedUp error) copyUntil {
+	return func(ctx context.Context, until time.Time) {
+		h, err := a.lookAround(ctx)
+		if err != nil {
+			a.Log.Warn().Msg(a.Redactor().Redact("nothing was copied to other repositories: " + err.Error()))
+			return
+		}
+		opt.CopyUntil = until
+		a.copyAfterRun(ctx, h, opt, report, backedUp)
+		if err := h.engine.Close(); err != nil {
+			a.Log.Debug().Msg(err.Error())
+		}
+	}
+}
+
 // heldForCopies are the reasons for which nothing may be removed from a copy
 // after a run: those of the repository, and where it has no policy, or had no
 // say in a run of a part, what would have been its reasons.
@@ -59,11 +79,7 @@ func heldForCopies(report *BackupReport, backedUp error) []string {
 	case report.part:
 		return []string{"a part of the project was saved"}
 	}
-	var held []string
-	for _, key := range report.changed {
-		held = append(held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
-	}
-	return held
+	return report.held
 }
 
 // removesFromCopies says whether a run would ever remove a snapshot from a copy.

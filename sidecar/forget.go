@@ -174,7 +174,7 @@ func (a *App) noteReview(dir *state.Dir, groups []ForgetGroup) {
 	if dir == nil || newest.IsZero() {
 		return
 	}
-	if err := dir.UpdateHistory(func(h *state.History) { h.Reviewed = newest }); err != nil {
+	if err := dir.UpdateHistory(func(h *state.History) { h.Reviewed, h.Changed = newest, nil }); err != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(err.Error()))
 	}
 }

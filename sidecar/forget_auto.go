@@ -12,6 +12,7 @@ import (
 	"github.com/ripplebak/ripplebak/manifest"
 	"github.com/ripplebak/ripplebak/repository"
 	"github.com/ripplebak/ripplebak/retention"
+	"github.com/ripplebak/ripplebak/sidecar/state"
 )
 
 // RetentionReport says what retention did after a backup.
@@ -39,6 +40,7 @@ const retentionPatience = 30 * time.Second
 // which every item succeeded, and not otherwise. The vault holds no lock. Whatever goes wrong is no failure of the
 // backup; ErrRetentionHeld alone is an error, of a backup that has failed.
 func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupReport, backedUp error) error {
+	report.held = append(a.changedSuddenly(h, report), failingBeside(h, report.due)...)
 	if report.part || !a.hasPolicy(report) {
 		return nil
 	}
@@ -52,13 +54,10 @@ func (a *App) retain(ctx context.Context, h *host, v *vault, report *BackupRepor
 		out.Held = append(out.Held, "the backup was not complete")
 		return a.heldTooLong(ctx, h, v, out, report.due)
 	}
-	for _, key := range report.changed {
-		out.Held = append(out.Held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
-	}
+	out.Held = append(out.Held, report.held...)
 	if err := knownDamage(h); err != nil {
 		out.Held = append(out.Held, err.Error())
 	}
-	out.Held = append(out.Held, failingBeside(h, report.due)...)
 	if len(out.Held) == 0 {
 		if err := a.retainNow(ctx, h, v, out); err != nil {
 			out.Error = a.Redactor().Redact(err.Error())
@@ -86,6 +85,40 @@ func knownDamage(h *host) error {
 		return fmt.Errorf("it is not known what checks found: %w", err)
 	}
 	return hist.Check.Healthy()
+}
+
+// changedSuddenly says which items have changed suddenly, also those that only
+// earlier runs have saved: one that leaves an item out says nothing of it.
+func (a *App) changedSuddenly(h *host, report *BackupReport) (held []string) {
+	changed := report.changed
+	var before []string
+	if h.state != nil {
+		if hist, err := h.state.History(); err == nil {
+			before = hist.Changed
+		}
+	}
+	for _, key := range before {
+		if !slices.Contains(changed, key) && !report.judged(key) {
+			changed = append(slices.Clone(changed), key)
+		}
+	}
+	if !slices.Equal(before, changed) {
+		a.record(h, func(hist *state.History) { hist.Changed = changed })
+	}
+	for _, key := range changed {
+		held = append(held, key+" has changed suddenly: look at it, then run forget; or the next runs agree")
+	}
+	return held
+}
+
+// judged says whether the run has compared an item with what it was. One of the
+// whole project has, too, where it knows the item no more.
+func (r *BackupReport) judged(key string) bool {
+	i := slices.IndexFunc(r.Items, func(i manifest.Item) bool { return i.Key() == key })
+	if i < 0 {
+		return r.Complete && !r.part && r.due == nil
+	}
+	return r.Items[i].State == manifest.Good
 }
 
 // failingBeside are the schedules of the project of which the last run was no

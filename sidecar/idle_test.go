@@ -58,9 +58,9 @@ func TestServeIsSmallWhenIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.app.scheduledRun(t.Context(), []string{manifest.DefaultSchedule}, time.Now().Add(time.Hour))
+	s.app.scheduledRun(t.Context(), []string{manifest.DefaultSchedule}, nil)
 	settled := goroutines()
-	s.app.scheduledRun(t.Context(), []string{manifest.DefaultSchedule}, time.Now().Add(time.Hour))
+	s.app.scheduledRun(t.Context(), []string{manifest.DefaultSchedule}, nil)
 	if s.snapshots() != 2 {
 		t.Fatal("a run failed")
 	}

@@ -78,12 +78,15 @@ func (a *App) of(project string) *App {
 
 // One is the sidecar of one project, for commands that are about one. Where the
 // settings are about several, it must be one of these.
-func (a *App) One(project string) (*App, error) {
+func (a *App) One(ctx context.Context, project string) (*App, error) {
 	s := a.Settings
 	switch {
 	case !compose.IsProject(project):
 		return nil, fmt.Errorf("%q is no name of a project", project)
 	case !s.Several():
+		if own := a.theProject(ctx); own != "" && own != project {
+			return a.of(project), nil // whose runs are not those of our own
+		}
 		s.Project = project
 		return a, nil
 	case s.AllProjects, slices.Contains(s.Projects, project):
@@ -93,6 +96,21 @@ func (a *App) One(project string) (*App, error) {
 		return nil, fmt.Errorf("RIPPLEBAK_PROJECT does not name project %q; did you mean %q?", project, near)
 	}
 	return nil, fmt.Errorf("RIPPLEBAK_PROJECT does not name project %q; it names %s", project, strings.Join(s.Projects, ", "))
+}
+
+// theProject is the only project, as far as it is known.
+func (a *App) theProject(ctx context.Context) string {
+	if a.Settings.Project != "" {
+		return a.Settings.Project
+	}
+	h, err := a.lookAround(ctx)
+	if err != nil {
+		return "" // on the bare host, or where there is no Engine
+	}
+	if err := h.engine.Close(); err != nil {
+		a.Log.Debug().Msg(err.Error())
+	}
+	return h.project
 }
 
 // keyring is kept by the whole.
@@ -339,14 +357,14 @@ func (a *App) projectsNow(ctx context.Context) (_ *listing, err error) {
 }
 
 // recoverAll recovers what runs of any of our projects left that died, also of
-// those that are gone since. The caller holds the run lock.
+// those that are gone, or are named no more. The caller holds the run lock.
 func (a *App) recoverAll(ctx context.Context, h *host, projects []string) error {
 	if !a.Settings.Several() {
 		return a.recover(ctx, h)
 	}
 	journals, _ := h.state.Journals() // a damaged one is said by each project's recovery
 	for _, j := range journals {
-		if a.Settings.AllProjects && !slices.Contains(projects, j.Project) {
+		if !slices.Contains(projects, j.Project) {
 			projects = append(projects, j.Project)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/ripplebak/ripplebak/compose"
 	"github.com/ripplebak/ripplebak/docker/dockertest"
 	"github.com/ripplebak/ripplebak/manifest"
@@ -231,7 +233,7 @@ func TestWhatIsAboutOneProjectAsksWhich(t *testing.T) {
 				t.Errorf("%s of %s: %v", what, projects, err)
 			}
 		}
-		one, err := s.app.One("blog")
+		one, err := s.app.One(t.Context(), "blog")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,8 +251,29 @@ func TestWhatIsAboutOneProjectAsksWhich(t *testing.T) {
 		s.f.RemoveContainer("blog-app-1")
 	}
 	s.about("shop,blog")
-	if _, err := s.app.One("blogs"); err == nil || !strings.Contains(err.Error(), `did you mean "blog"?`) {
+	if _, err := s.app.One(t.Context(), "blogs"); err == nil || !strings.Contains(err.Error(), `did you mean "blog"?`) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestABackupOfAnotherProjectIsNoneOfOurOwn: health looks at our own.
+func TestABackupOfAnotherProjectIsNoneOfOurOwn(t *testing.T) {
+	s := newShop(t)
+	s.service("app", enabled(), "data")
+	s.in("blog", "app", enabled())
+	s.host()
+	one, err := s.app.One(t.Context(), "blog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Backup(t.Context(), BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if h := s.history(); !h.LastGood.IsZero() || h.Projects["blog"].LastGood.IsZero() || s.byProject()["blog"] != 1 {
+		t.Errorf("%+v", h)
+	}
+	if one, err := s.app.One(t.Context(), "shop"); err != nil || one != s.app {
+		t.Errorf("our own: %v", err)
 	}
 }
 
@@ -270,10 +293,37 @@ func TestRetentionKeepsToItsProject(t *testing.T) {
 	}
 }
 
+// TestNoProjectWaitsForTheCopyingOfAnother: what is due is backed up first, and
+// then no copying takes the time of the others, nor a run that falls due.
+func TestNoProjectWaitsForTheCopyingOfAnother(t *testing.T) {
+	s := newShop(t)
+	s.about("shop,blog", "RIPPLEBAK_COPY_TO="+s.path("copy"))
+	s.in("shop", "app", enabled())
+	s.in("blog", "app", enabled())
+	h := s.host()
+	at := time.Date(2026, 3, 1, 1, 30, 0, 0, time.UTC)
+	tt := s.timetable(at, "0 2 * * *")
+	if err := tt.survey(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	s.app.Log = zerolog.New(&log)
+	at = at.Add(time.Hour)
+	s.app.Now = func() time.Time { return at }
+	s.app.runAllDue(t.Context(), tt)
+	text := log.String()
+	if n := strings.Count(text, `"snapshot copied"`); n != 2 {
+		t.Fatalf("%d snapshots copied: %s", n, text)
+	}
+	if strings.Index(text, `"snapshot copied"`) < strings.LastIndex(text, `"snapshot committed"`) {
+		t.Errorf("copied before all had their backups: %s", text)
+	}
+}
+
 // TestServicesOfAnyProjectComeBack: what a run that died has stopped, whichever
-// project it is of, and though that one is no longer among all.
+// project it is of, and though that one is no longer among them.
 func TestServicesOfAnyProjectComeBack(t *testing.T) {
-	for _, projects := range []string{"shop,blog", "*"} {
+	for _, projects := range []string{"shop,blog", "shop,news", "*"} {
 		s := newShop(t)
 		s.about(projects)
 		id := s.in("blog", "app", nil)

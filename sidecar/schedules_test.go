@@ -138,6 +138,40 @@ func TestAFailureOnOneScheduleHoldsRetentionOfAll(t *testing.T) {
 	}
 }
 
+// TestF13_SuddenChangeHoldsRetentionOfOtherSchedulesBack: a run that leaves the
+// item out says nothing of it.
+func TestF13_SuddenChangeHoldsRetentionOfOtherSchedulesBack(t *testing.T) {
+	s := newShop(t)
+	s.configure("RIPPLEBAK_KEEP=last=3", "RIPPLEBAK_KEEP_MINIMUM=1")
+	s.service("often", map[string]string{"schedule": "@hourly"}, "fast")
+	s.service("seldom", map[string]string{"enable": "true"}, "slow")
+	s.host()
+	s.noted("@hourly")
+	s.fillWith("slow", 40)
+	for range 3 {
+		s.due(manifest.DefaultSchedule)
+	}
+	s.due("@hourly")
+	s.fillWith("slow", 10)
+	if r, _ := s.due(manifest.DefaultSchedule); r.Retention.Ran || len(r.Retention.Held) != 1 {
+		t.Fatalf("%+v", r.Retention)
+	}
+	for range 3 {
+		if r, _ := s.due("@hourly"); r.Retention.Ran || !strings.Contains(strings.Join(r.Retention.Held, " "), "volume slow has changed suddenly") || len(heldForCopies(r, nil)) != 1 {
+			t.Fatalf("%+v, %d snapshots", r.Retention, s.snapshots())
+		}
+	}
+	if s.snapshots() != 8 {
+		t.Errorf("%d snapshots", s.snapshots())
+	}
+	if _, err := s.app.Forget(t.Context(), ForgetOptions{Confirm: yes}); err != nil { // somebody looks
+		t.Fatal(err)
+	}
+	if r, _ := s.due("@hourly"); !r.Retention.Ran {
+		t.Errorf("%+v", r.Retention)
+	}
+}
+
 func TestF41_BadScheduleOfAServiceIsAProblemOfThePlan(t *testing.T) {
 	for value, want := range map[string]string{
 		"TZ=": "variable TZ", "@every 0s": "too short", "0 0 30 2 *": "never fires", "0 0 2 * * *": "six fields", "61 2 * * *": "61", "nightly": "fields",
@@ -207,6 +241,16 @@ func TestTimetable(t *testing.T) {
 	}
 	if h := s.history(); len(tt.lines) != 1 || len(h.Schedules) != 0 || h.Interval != 24*time.Hour {
 		t.Errorf("%d lines, %+v", len(tt.lines), h.Runs)
+	}
+
+	// It comes back, as a container that is made anew: what was missed meanwhile is
+	// made up, and health does not begin anew.
+	s.service("often", map[string]string{"schedule": "0 * * * *"}, "fast")
+	if err := tt.survey(t.Context(), s.host()); err != nil {
+		t.Fatal(err)
+	}
+	if h := s.history(); !slices.Equal(tt.due("", later), []string{"0 * * * *"}) || !h.Schedules["0 * * * *"].LastAttempt.Equal(two) || len(h.Former) != 0 {
+		t.Errorf("due %q, %+v", tt.due("", later), h.Runs)
 	}
 }
 

@@ -119,23 +119,33 @@ func (a *App) loop(ctx context.Context, t *timetable, between func(next time.Tim
 // runAllDue backs up each project of which a run is due, one after the other. One
 // that fails keeps no other from its own.
 func (a *App) runAllDue(ctx context.Context, t *timetable) {
+	var copies []copyUntil
 	for _, project := range t.projects() {
 		due := t.due(project, a.Now())
 		if len(due) == 0 || ctx.Err() != nil {
 			continue
 		}
-		a.of(project).scheduledRun(ctx, due, t.nextBut(project, due))
+		a.of(project).scheduledRun(ctx, due, func(c copyUntil) { copies = append(copies, c) })
 		t.done(project, due)
+	}
+	// No project waits for the copying of another, and no run that falls due
+	// meanwhile counts as done. Each has its share of the time that there is.
+	for i, c := range copies {
+		if ctx.Err() != nil {
+			return
+		}
+		now := a.Now()
+		c(ctx, now.Add(t.next().Sub(now)/time.Duration(len(copies)-i)))
 	}
 }
 
 // scheduledRun backs up what follows the schedules that are due; whatever goes
-// wrong is said, and the next run comes. Copying ends when it is due.
-func (a *App) scheduledRun(ctx context.Context, due []string, next time.Time) {
+// wrong is said, and the next run comes. later gets what is to be copied.
+func (a *App) scheduledRun(ctx context.Context, due []string, later func(copyUntil)) {
 	a.Log.Info().Msg("run started")
 	// What a run took is given back: until the next one there is nothing to do.
 	defer debug.FreeOSMemory()
-	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait, CopyUntil: next, due: due})
+	_, err := a.Backup(ctx, BackupOptions{Wait: a.Settings.LockWait, later: later, due: due})
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:

@@ -60,22 +60,6 @@ func (t *timetable) next() (next time.Time) {
 	return next
 }
 
-// nextBut is when the next run is due but for those of a project on schedules
-// that are about to be run.
-func (t *timetable) nextBut(project string, exprs []string) (next time.Time) {
-	now := t.app.Now()
-	for _, l := range t.lines {
-		at := l.next
-		if l.project == project && slices.Contains(exprs, l.expr) || !l.next.After(now) {
-			at = l.schedule.Next(now)
-		}
-		if next.IsZero() || at.Before(next) {
-			next = at
-		}
-	}
-	return next
-}
-
 // projects are those that are served.
 func (t *timetable) projects() []string {
 	var out []string
@@ -205,21 +189,13 @@ func (t *timetable) note(project string, added []*line) {
 		if h.ServingSince.IsZero() {
 			h.ServingSince = now
 		}
-		maps.DeleteFunc(h.Schedules, func(expr string, _ state.Scheduled) bool { return mine[expr] == nil })
+		intervals := map[string]time.Duration{}
 		for expr, l := range mine {
-			if expr == manifest.DefaultSchedule {
-				continue
+			if expr != manifest.DefaultSchedule {
+				intervals[expr] = l.schedule.Interval(now)
 			}
-			if h.Schedules == nil {
-				h.Schedules = map[string]state.Scheduled{}
-			}
-			s := h.Schedules[expr]
-			if s.Since.IsZero() {
-				s.Since = now
-			}
-			s.Interval = l.schedule.Interval(now)
-			h.Schedules[expr] = s
 		}
+		h.Serve(intervals, now)
 	})
 	if err != nil {
 		a.Log.Error().Msg("the state volume cannot be written, so that health and missed runs are not known: " + a.Redactor().Redact(err.Error()))
@@ -248,7 +224,7 @@ func (a *App) missed(h state.History, l *line) bool {
 		last = h.ServingSince
 	}
 	if l.expr != manifest.DefaultSchedule {
-		last = h.Schedules[l.expr].Latest()
+		last = h.Known(l.expr).Latest()
 	}
 	if last.IsZero() || !l.schedule.Missed(last, a.Now()) {
 		return false

@@ -33,7 +33,7 @@ func forProject(cmd *cobra.Command, app *sidecar.App) (*sidecar.App, error) {
 	if f.Value.String() == "" {
 		return nil, &usageError{cmd, errors.New("--project is empty")}
 	}
-	one, err := app.One(f.Value.String())
+	one, err := app.One(cmd.Context(), f.Value.String())
 	if err != nil {
 		return nil, fmt.Errorf("--project: %w", err)
 	}

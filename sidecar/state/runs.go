@@ -19,6 +19,9 @@ type Runs struct {
 	// Reviewed is the time of the newest snapshot when somebody last looked at
 	// what is to be forgotten: what changed suddenly until then is meant so.
 	Reviewed time.Time `json:"reviewed,omitzero"`
+	// Changed are the keys of items that had changed suddenly when they were last
+	// saved, as long as nobody has looked: not every run saves all items.
+	Changed []string `json:"changed,omitempty"`
 	// ServingSince is when serve first came up, so that a new installation
 	// is healthy until its first backup is due.
 	ServingSince time.Time `json:"serving_since,omitzero"`
@@ -27,6 +30,9 @@ type Runs struct {
 	// Schedules are the runs of what does not follow the sidecar's schedule, by
 	// the expressions of labels.
 	Schedules map[string]Scheduled `json:"schedules,omitempty"`
+	// Former are those of schedules that no service names any more, or while its
+	// container is made anew: one that comes back has not begun anew.
+	Former map[string]Scheduled `json:"former,omitempty"`
 	// Gone says that the project was there, and is not any more.
 	Gone bool `json:"gone,omitempty"`
 	// Restores are how long items took that were restored last, by key.
@@ -53,6 +59,38 @@ func (s Scheduled) Latest() time.Time {
 		return s.Since
 	}
 	return s.LastAttempt
+}
+
+// formerFor is for how long a schedule is known that no service names any more.
+const formerFor = 90 * 24 * time.Hour
+
+// Serve makes these the schedules of services, with their intervals.
+func (r *Runs) Serve(intervals map[string]time.Duration, now time.Time) {
+	served, former := map[string]Scheduled{}, map[string]Scheduled{}
+	for expr, interval := range intervals {
+		s := r.Known(expr)
+		if s.Since.IsZero() {
+			s.Since = now
+		}
+		s.Interval = interval
+		served[expr] = s
+	}
+	for _, all := range []map[string]Scheduled{r.Former, r.Schedules} {
+		for expr, s := range all {
+			if _, ok := served[expr]; !ok && now.Sub(s.Latest()) < formerFor {
+				former[expr] = s
+			}
+		}
+	}
+	r.Schedules, r.Former = served, former
+}
+
+// Known is what is known of a schedule, also of one that no service names now.
+func (r Runs) Known(expr string) Scheduled {
+	if s, ok := r.Schedules[expr]; ok {
+		return s
+	}
+	return r.Former[expr]
 }
 
 // maxUnfinished is how many runs in a row may die before none is made up any
