@@ -30,7 +30,7 @@ type App struct {
 
 	oneOf      string         // the project, where it is one of several
 	whole      *App           // of which this one does one project; nil: it does all that there is
-	mounts     string         // where helpers have their volumes, if not at mountRoot
+	mounts     func() string  // where the next helper has its volumes, if not at mountRoot
 	kdf        repository.KDF // cost of a new repository's key, if not as much as it should
 	keys       repository.Keyring
 	patience   time.Duration // of retention, if not retentionPatience

@@ -237,7 +237,7 @@ func (c *ownFiles) place(ctx context.Context, b *bootstrap, write bool) (_ []vol
 	for i, f := range c.files {
 		files[i] = f.file
 	}
-	req := volume.PlaceRequest{Root: b.host.mountPoint(0), Dir: c.below, Owner: c.owner, Write: write}
+	req := volume.PlaceRequest{Root: h.mountPoint(0), Dir: c.below, Owner: c.owner, Write: write}
 	placed, err := h.peer.PlaceFiles(ctx, req, files)
 	if err != nil {
 		return nil, fmt.Errorf("look at %s on the host: %w", b.dir, err)

@@ -174,7 +174,7 @@ func (c *configRun) read(ctx context.Context, dirs []string, byDir map[string][]
 		}
 		n := 0
 		var failed error // ours, not the directory's
-		err := h.peer.Files(ctx, c.run.host.mountPoint(i), names, c.run.app.Settings.Stall, func(f volume.FoundFile) error {
+		err := h.peer.Files(ctx, h.mountPoint(i), names, c.run.app.Settings.Stall, func(f volume.FoundFile) error {
 			w := wants[n]
 			n++
 			p, err := c.take(ctx, w, f)

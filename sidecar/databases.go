@@ -93,7 +93,7 @@ func (a *App) findDatabases(ctx context.Context, h *host, project compose.Projec
 	}
 	defer func() { err = errors.Join(err, c.close(ctx)) }()
 	for i, s := range there {
-		in, err := c.peer.FindDatabases(ctx, h.mountPoint(i), s.Within, exclude[s.Volume])
+		in, err := c.peer.FindDatabases(ctx, c.mountPoint(i), s.Within, exclude[s.Volume])
 		if err != nil {
 			return nil, fmt.Errorf("volume %s: %w", s.Volume, err)
 		}
@@ -167,7 +167,7 @@ func (r *run) copyFile(ctx context.Context, it plan.Item, f dump.File) (_ *repos
 	if err != nil {
 		return nil, err
 	}
-	copied, err := c.peer.CopyDatabase(ctx, r.host.mountPoint(0), f.Copy.Path, r.host.scratch(), r.app.Settings.Stall)
+	copied, err := c.peer.CopyDatabase(ctx, c.mountPoint(0), f.Copy.Path, c.scratch(), r.app.Settings.Stall)
 	if err != nil {
 		r.endCopier(ctx) // whatever it is still doing
 		return nil, fmt.Errorf("service %q: /%s: %w", it.Service, it.Name, err)

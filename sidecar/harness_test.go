@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +34,8 @@ type shop struct {
 	app *App
 	dir string
 	log *lockedBuffer
+
+	helpers atomic.Int64 // how many there have been
 }
 
 type lockedBuffer struct {
@@ -67,7 +71,7 @@ func newShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.app = &App{Settings: set, Log: zerolog.New(s.log), Now: time.Now, Version: "test", Command: "backup", mounts: s.path("mounts"), kdf: repository.KDF{N: 1024, R: 8, P: 1}}
+	s.app = &App{Settings: set, Log: zerolog.New(s.log), Now: time.Now, Version: "test", Command: "backup", mounts: s.mounts, kdf: repository.KDF{N: 1024, R: 8, P: 1}}
 	s.f.AddImage("ripplebak:latest", nil)
 	s.f.AddImage("img", nil)
 	s.f.Command("/ripplebak", s.helper)
@@ -80,6 +84,12 @@ func newShop(t *testing.T) *shop {
 }
 
 func (s *shop) path(elem ...string) string { return filepath.Join(append([]string{s.dir}, elem...)...) }
+
+// mounts gives each helper a place of its own for its volumes, as a container
+// has: several of them work at a time.
+func (s *shop) mounts() string {
+	return s.path("mounts", strconv.FormatInt(s.helpers.Add(1), 10))
+}
 
 // helper is what a helper's container runs. The volume NAME is the directory
 // volumes/NAME; paths of the host are those of this machine.

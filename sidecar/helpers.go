@@ -38,6 +38,8 @@ type helper struct {
 	host *host
 	id   string
 	peer *volume.Peer
+	// mounts is where it has its volumes.
+	mounts string
 }
 
 // mountRoot is where helpers have their volumes.
@@ -45,14 +47,14 @@ const mountRoot = "/volumes"
 
 // mountPoint is where a helper finds its nth volume. Volumes' names are
 // hostile, so that they are no paths.
-func (h *host) mountPoint(n int) string { return fmt.Sprintf("%s/%d", h.mounts, n) }
+func (c *helper) mountPoint(n int) string { return fmt.Sprintf("%s/%d", c.mounts, n) }
 
 // scratch is where a helper that copies databases has space of its own.
-func (h *host) scratch() string {
-	if h.mounts == mountRoot {
+func (c *helper) scratch() string {
+	if c.mounts == mountRoot {
 		return scratchDir
 	}
-	return h.mounts + scratchDir // in a test, where a helper is no container
+	return c.mounts + scratchDir // in a test, where a helper is no container
 }
 
 // readCaps is what reading takes, writeCaps what restoring takes.
@@ -100,6 +102,10 @@ func (a *App) startHelper(ctx context.Context, h *host, l *volume.Listener, run 
 // has called back. A place is a volume, by Docker's name, or a path of the host,
 // which is absolute, as no name of a volume is.
 func (a *App) startHelperAs(ctx context.Context, h *host, l *volume.Listener, run string, places []string, d duty) (_ *helper, err error) {
+	made := &helper{host: h, mounts: mountRoot}
+	if h.mounts != nil {
+		made.mounts = h.mounts()
+	}
 	restores := d == toWrite || d == toJudge
 	connections := min(len(places), maxConnections)
 	pending := l.Expect(connections)
@@ -125,11 +131,11 @@ func (a *App) startHelperAs(ctx context.Context, h *host, l *volume.Listener, ru
 		spec.Env = append(spec.Env, crashEnv(run)...)
 	}
 	if d == toCopy {
-		spec.Scratch = h.scratch()
+		spec.Scratch = made.scratch()
 		spec.Background = false // writers may be waiting
 	}
 	for i, place := range places {
-		m := docker.HelperMount{Volume: place, Target: h.mountPoint(i), ReadOnly: d == toRead}
+		m := docker.HelperMount{Volume: place, Target: made.mountPoint(i), ReadOnly: d == toRead}
 		if path.IsAbs(place) {
 			m.Volume, m.Bind = "", place
 		}
@@ -145,7 +151,8 @@ func (a *App) startHelperAs(ctx context.Context, h *host, l *volume.Listener, ru
 	if err != nil {
 		return nil, errors.Join(err, h.removeHelper(ctx, c.ID))
 	}
-	return &helper{host: h, id: c.ID, peer: peer}, nil
+	made.id, made.peer = c.ID, peer
+	return made, nil
 }
 
 // hasPath says whether there is anything at a path of the host.

@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +33,8 @@ type host struct {
 	socketVolume, socketBind string
 	// image is what helpers run.
 	image string
-	// mounts is where helpers have their volumes.
-	mounts string
+	// mounts is where the next helper has its volumes; nil: at mountRoot.
+	mounts func() string
 	// now is the App's clock.
 	now func() time.Time
 }
@@ -105,7 +104,7 @@ func (a *App) lookAround(ctx context.Context) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{engine: engine, now: a.Now, mounts: cmp.Or(a.mounts, mountRoot)}
+	h := &host{engine: engine, now: a.Now, mounts: a.mounts}
 	if err := a.fill(ctx, h); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}

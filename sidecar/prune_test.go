@@ -69,7 +69,7 @@ func (s *shop) elsewhere() *App {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &App{Settings: set, Log: zerolog.New(s.log), Now: time.Now, Version: "test", Command: "elsewhere", mounts: s.path("mounts")}
+	return &App{Settings: set, Log: zerolog.New(s.log), Now: time.Now, Version: "test", Command: "elsewhere", mounts: s.mounts}
 }
 
 // packs is the size of all packs.

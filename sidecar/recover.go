@@ -259,10 +259,10 @@ func (a *App) recoverVolume(ctx context.Context, h *host, l *volume.Listener, v 
 	}
 	outcome, err := volume.NothingPending, volume.ErrNotHeld
 	if v.Keep { // another volume of the item may hold only the new data already
-		outcome, err = c.peer.Keep(ctx, h.mountPoint(0), v.ID)
+		outcome, err = c.peer.Keep(ctx, c.mountPoint(0), v.ID)
 	}
 	if errors.Is(err, volume.ErrNotHeld) {
-		outcome, err = end(ctx, h.mountPoint(0), v.ID)
+		outcome, err = end(ctx, c.mountPoint(0), v.ID)
 	}
 	if cerr := c.close(ctx); cerr != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(cerr.Error()))

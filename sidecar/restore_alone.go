@@ -98,7 +98,7 @@ func (r *restore) checkAlone(ctx context.Context, key string, p *placedDump) (er
 			r.app.Log.Warn().Msg(r.app.Redactor().Redact(cerr.Error()))
 		}
 	}()
-	info, err := c.peer.CheckDatabase(ctx, r.host.mountPoint(0), it.Placed[0].Place[0])
+	info, err := c.peer.CheckDatabase(ctx, c.mountPoint(0), it.Placed[0].Place[0])
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (r *restore) checkAlone(ctx context.Context, key string, p *placedDump) (er
 	}
 	p.out.Notes = append(p.out.Notes, notes...)
 	p.out.Verified = append(p.out.Verified, "quick_check has found the file whole in the volume")
-	if _, err = c.peer.Keep(ctx, r.host.mountPoint(0), p.entries[0].ID); err != nil {
+	if _, err = c.peer.Keep(ctx, c.mountPoint(0), p.entries[0].ID); err != nil {
 		return err
 	}
 	r.forgetHeld(p.entries[0])

@@ -162,7 +162,7 @@ func (r *restore) fillFiles(ctx context.Context, it plan.RestoreItem, f plan.Res
 		empty = append(empty, strings.TrimPrefix(dir, "."))
 	}
 	report, err := archive.RestoreFiles(ctx, r.vault.repo, files, c.peer, volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, Remove: f.Remove, Empty: empty, Hold: true,
+		Root: c.mountPoint(0), ID: r.id, Remove: f.Remove, Empty: empty, Hold: true,
 		Progress: func(p volume.RestoreProgress) {
 			r.app.progress().Advance(it.Key, p.Listed, p.Fetched)
 			if p.Fetched > 0 {

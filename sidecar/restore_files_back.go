@@ -64,7 +64,7 @@ func (a *App) keepVolume(ctx context.Context, h *host, l *volume.Listener, run s
 	if err != nil {
 		return err
 	}
-	_, err = c.peer.Keep(ctx, h.mountPoint(0), v.ID)
+	_, err = c.peer.Keep(ctx, c.mountPoint(0), v.ID)
 	if cerr := c.close(ctx); cerr != nil {
 		a.Log.Warn().Msg(a.Redactor().Redact(cerr.Error()))
 	}

@@ -149,7 +149,7 @@ func (s *spaceCheck) ask(ctx context.Context, key string, n int) (volume.Space, 
 	if err != nil {
 		return free, err
 	}
-	free, err = reader.peer.Space(ctx, s.r.host.mountPoint(n))
+	free, err = reader.peer.Space(ctx, reader.mountPoint(n))
 	s.free[key] = free
 	return free, err
 }
@@ -178,7 +178,7 @@ func (s *spaceCheck) compare(ctx context.Context, it plan.RestoreItem, n int) pl
 	}
 	src := s.r.sources[it.Key]
 	req := s.r.restoreRequest(src)
-	req.Root, req.DryRun, req.Progress = s.r.host.mountPoint(n), true, nil
+	req.Root, req.DryRun, req.Progress = reader.mountPoint(n), true, nil
 	req.Protected = slices.Concat(req.Protected, it.Volume.Protect)
 	report, err := archive.Restore(ctx, s.r.vault.repo, src.node, reader.peer, req)
 	short := errors.Is(err, volume.ErrNoSpace)

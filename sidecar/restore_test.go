@@ -154,7 +154,7 @@ func TestUnreadableFilesThatAreNotNamedAreKept(t *testing.T) {
 	if manyUnreadable(info) {
 		t.Error("all are named")
 	}
-	r := &restore{host: &host{mounts: "/m"}, app: &App{}}
+	r := &restore{host: &host{}, app: &App{}}
 	if req := r.restoreRequest(&sourceItem{item: manifest.Item{VolumeInfo: info}}); req.KeepExtra {
 		t.Error("what is extra stays though every path is known")
 	}

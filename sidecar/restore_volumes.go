@@ -88,6 +88,7 @@ func (r *restore) fill(ctx context.Context, key string, out *RestoredItem) (err 
 		}
 	}()
 	req := r.restoreRequest(src)
+	req.Root = c.mountPoint(0)
 	// One that was made just now may be a directory of this host or of a server,
 	// by its options, and what that holds is in no safety snapshot.
 	req.MustBeEmpty = empty
@@ -153,7 +154,8 @@ func manyUnreadable(info *manifest.VolumeInfo) bool {
 		slices.ContainsFunc(info.Unreadable, func(p string) bool { return strings.ContainsRune(p, utf8.RuneError) })
 }
 
-// restoreRequest says what the manifest knows of the volume.
+// restoreRequest says what the manifest knows of the volume; where it is, the
+// helper says.
 func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 	info := src.item.VolumeInfo
 	if info == nil { // the project's own files, into a directory
@@ -164,7 +166,7 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 		only = plan.WholePaths(src.item)
 	}
 	return volume.RestoreRequest{
-		Root: r.host.mountPoint(0), ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: only, VerifyAll: r.opt.VerifyAll,
+		ID: r.id, KeepExtra: r.opt.KeepExtra || manyUnreadable(info), Only: only, VerifyAll: r.opt.VerifyAll,
 		Protected: info.Exclude, ProtectedPaths: info.Unreadable,
 		TrustBefore: volume.Time{Sec: info.WalkStartedSec, Nsec: info.WalkStartedNsec},
 		Progress: func(p volume.RestoreProgress) {
@@ -182,7 +184,7 @@ func (r *restore) restoreRequest(src *sourceItem) volume.RestoreRequest {
 func (r *restore) settleVolume(ctx context.Context, c *helper, entry state.VolumeRestore, out *RestoredItem, failed error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*helperStart)
 	defer cancel()
-	outcome, err := c.peer.Recover(ctx, r.host.mountPoint(0), r.id)
+	outcome, err := c.peer.Recover(ctx, c.mountPoint(0), r.id)
 	if err != nil {
 		outcome, err = r.app.recoverVolume(ctx, r.host, r.listener, entry, false)
 	}

@@ -46,7 +46,7 @@ func (a *App) searchUndumped(ctx context.Context, h *host, items []plan.Item) (w
 	}
 	defer func() { err = errors.Join(err, c.close(ctx)) }()
 	for i, it := range items {
-		found, err := c.peer.FindDatabases(ctx, h.mountPoint(i), []string{""}, it.Volume.Exclude)
+		found, err := c.peer.FindDatabases(ctx, c.mountPoint(i), []string{""}, it.Volume.Exclude)
 		if err != nil {
 			return warnings, fmt.Errorf("%s: %w", it.Key, err)
 		}

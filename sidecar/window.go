@@ -176,7 +176,7 @@ func (r *run) addHelper(ctx context.Context, w *windowRun, keys, names []string)
 	}
 	w.helpers = append(w.helpers, h)
 	for i, k := range keys {
-		w.where[k] = mounted{helper: h, root: r.host.mountPoint(i)}
+		w.where[k] = mounted{helper: h, root: h.mountPoint(i)}
 	}
 	return nil
 }

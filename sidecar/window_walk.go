@@ -68,7 +68,7 @@ func (r *run) mountFile(ctx context.Context, w *windowRun, key string) error {
 	}
 	w.mu.Lock()
 	w.helpers = append(w.helpers, h)
-	w.where[key] = mounted{helper: h, root: r.host.mountPoint(0), only: name}
+	w.where[key] = mounted{helper: h, root: h.mountPoint(0), only: name}
 	w.mu.Unlock()
 	r.mu.Lock()
 	res.item.VolumeInfo.File = name
